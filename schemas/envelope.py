@@ -1,0 +1,116 @@
+"""From an event to the bytes of a webhook's body, and the checks that every event passes on its way in."""
+
+from datetime import UTC, datetime
+from typing import Final, cast
+
+import orjson
+
+from schemas.catalogue import event_type_of
+from schemas.errors import InvalidInput
+from schemas.ids import OrganizationId, is_organization_id, new_event_id
+from schemas.records import Event
+from schemas.redaction import Json, without_sensitive
+
+LARGEST_EVENT_BYTES: Final = 256 * 1024
+LONGEST_KEY: Final = 255
+
+
+class EventTooLarge(InvalidInput):
+    """The event's JSON is over the limit; carried apart because HTTP answers it with 413."""
+
+
+def new_event(
+    *,
+    type: str,  # noqa: A002 - the field's name in CloudEvents, on the topic and in the body
+    organization_id: str,
+    data: Json,
+    key: str | None = None,
+    previous: Json = None,
+    metadata: Json = None,
+    source_id: str | None = None,
+    largest_bytes: int = LARGEST_EVENT_BYTES,
+) -> Event:
+    """Return the event that these make: checked, without sensitive fields, with a fresh id and time.
+
+    `previous` and `metadata` are JSON objects or None. Raises InvalidInput with a pointer to what does not hold;
+    UnknownEventType and EventTooLarge are its kinds.
+    """
+    event_type = event_type_of(type)
+    if not is_organization_id(organization_id):
+        raise InvalidInput("must be 1 to 100 letters, digits and . _ : -", pointer="/organization_id")
+    _check_text(key, "/key")
+    _check_text(source_id, "/id")
+    kept = without_sensitive(data)
+    event_type.check(kept)
+    event = Event(
+        id=new_event_id(),
+        type=event_type.name,
+        organization_id=OrganizationId(organization_id),
+        created_at=datetime.now(UTC),
+        data=_json_object(kept, "/data"),
+        key=key,
+        previous=_optional_object(previous, "/previous"),
+        metadata=_optional_object(metadata, "/metadata"),
+        source_id=source_id,
+    )
+    size = len(event.data) + len(event.previous or b"") + len(event.metadata or b"")
+    if size > largest_bytes:
+        raise EventTooLarge(f"the event has {size:,} bytes of JSON; at most {largest_bytes:,} are taken")
+    return event
+
+
+def body_of(event: Event) -> bytes:
+    """Return the exact bytes that every subscriber of the event receives on every attempt.
+
+    Sensitive fields are removed again: the record may come from a client that is not ours. Raises InvalidInput when
+    data, previous or metadata is no JSON object.
+    """
+    return orjson.dumps(
+        {
+            "id": event.id,
+            "type": event.type,
+            "created_at": event.created_at,
+            "organization_id": event.organization_id,
+            "data": _clean(event.data, "/data"),
+            "previous": None if event.previous is None else _clean(event.previous, "/previous"),
+            "metadata": {} if event.metadata is None else _clean(event.metadata, "/metadata"),
+        },
+        option=orjson.OPT_UTC_Z,
+    )
+
+
+def _clean(raw: bytes, pointer: str) -> Json:
+    try:
+        value = cast(Json, orjson.loads(raw))
+    except orjson.JSONDecodeError:
+        raise InvalidInput("is not JSON", pointer=pointer) from None
+    if not isinstance(value, dict):
+        raise InvalidInput("must be a JSON object", pointer=pointer)
+    return without_sensitive(value)
+
+
+def _optional_object(value: Json, pointer: str) -> bytes | None:
+    if value is None:
+        return None
+    if not isinstance(value, dict):
+        raise InvalidInput("must be a JSON object or null", pointer=pointer)
+    return _json_object(without_sensitive(value), pointer)
+
+
+def _json_object(value: Json, pointer: str) -> bytes:
+    try:
+        return orjson.dumps(value)
+    except (TypeError, orjson.JSONEncodeError) as error:
+        # Lone surrogates, numbers beyond 64 bits, keys that are no strings, Python objects.
+        raise InvalidInput(f"cannot be written as JSON: {error}", pointer=pointer) from None
+
+
+def _check_text(text: str | None, pointer: str) -> None:
+    if text is None:
+        return
+    if not 1 <= len(text) <= LONGEST_KEY or "\x00" in text:
+        raise InvalidInput(f"must be 1 to {LONGEST_KEY} characters without NUL", pointer=pointer)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise InvalidInput("holds a lone surrogate, which UTF-8 cannot carry", pointer=pointer) from None

@@ -1,0 +1,61 @@
+"""Kafka headers: CloudEvents 1.0 attributes, trace context, when a record is due, and why it was quarantined."""
+
+from datetime import datetime
+from typing import Final
+
+from schemas.records import Delivery, Event, Position
+
+Headers = list[tuple[str, bytes]]
+
+TRACEPARENT: Final = "traceparent"  # W3C Trace Context
+DUE_AT: Final = (
+    "hookline_due_at"  # microseconds since 1970; never the record's timestamp: Kafka refuses one an hour ahead
+)
+ATTEMPT: Final = "hookline_attempt"
+SCHEDULE_VERSION: Final = "hookline_schedule_version"
+FINISHED: Final = "hookline_finished"
+
+
+def event_headers(event: Event, *, source: str, traceparent: str | None = None) -> Headers:
+    """Return the CloudEvents 1.0 attributes of an event (Kafka protocol binding 1.0.2, 3.2.4: `ce_` and UTF-8)."""
+    headers = [
+        ("ce_specversion", b"1.0"),
+        ("ce_id", event.id.encode()),
+        ("ce_type", event.type.encode()),
+        ("ce_source", source.encode()),
+        ("ce_time", event.created_at.isoformat().encode()),
+    ]
+    if event.key is not None:
+        headers.append(("ce_subject", event.key.encode()))
+    if traceparent is not None:
+        headers.append((TRACEPARENT, traceparent.encode()))
+    return headers
+
+
+def delivery_headers(delivery: Delivery) -> Headers:
+    """Return what a mover or an operator with a console consumer wants to see without decoding the value."""
+    headers = [
+        (DUE_AT, str(microseconds_of(delivery.due_at)).encode()),
+        (ATTEMPT, str(delivery.attempt).encode()),
+        (SCHEDULE_VERSION, delivery.schedule_version.encode()),
+    ]
+    if delivery.traceparent is not None:
+        headers.append((TRACEPARENT, delivery.traceparent.encode()))
+    return headers
+
+
+def quarantine_headers(source: Position, *, error: Exception, stage: str) -> Headers:
+    """Return why a record was quarantined, under the names of Kafka Connect's dead-letter queues (KIP-298)."""
+    return [
+        ("__connect.errors.topic", source.topic.encode()),
+        ("__connect.errors.partition", str(source.partition).encode()),
+        ("__connect.errors.offset", str(source.offset).encode()),
+        ("__connect.errors.stage", stage.encode()),
+        ("__connect.errors.exception.class.name", type(error).__name__.encode()),
+        ("__connect.errors.exception.message", str(error).encode()),
+    ]
+
+
+def microseconds_of(moment: datetime) -> int:
+    """Return whole microseconds since 1970 of an aware datetime, without a float's rounding."""
+    return int(moment.timestamp()) * 1_000_000 + moment.microsecond

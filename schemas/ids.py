@@ -1,0 +1,65 @@
+"""Ids with a prefix that says what they name, time-ordered so that the day's partition can be read from them.
+
+An id is the prefix, an underscore and a UUID as 32 lower-case hexadecimal digits. Events, attempts and subscriptions
+are UUIDv7 (RFC 9562, 5.7). A delivery's id is derived: the event's time, and a hash of what it connects.
+"""
+
+import hashlib
+import re
+from datetime import UTC, datetime
+from typing import Final, NewType
+
+import uuid_utils
+
+EventId = NewType("EventId", str)
+DeliveryId = NewType("DeliveryId", str)
+AttemptId = NewType("AttemptId", str)
+SubscriptionId = NewType("SubscriptionId", str)
+OrganizationId = NewType("OrganizationId", str)
+
+_TIME_ORDERED: Final = re.compile(r"[a-z]{2,4}_[0-9a-f]{12}7[0-9a-f]{3}[89ab][0-9a-f]{15}")
+_ORGANIZATION: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,99}")
+_HASHED_BITS: Final = 74  # what UUIDv7 leaves beside 48 bits of time, the version and the variant
+
+
+def new_event_id() -> EventId:
+    """Return a fresh `evt_…`, ordered by the millisecond it was made in."""
+    return EventId(f"evt_{uuid_utils.uuid7().hex}")
+
+
+def new_attempt_id() -> AttemptId:
+    """Return a fresh `att_…`; each HTTP request has its own, also when a delivery is sent twice."""
+    return AttemptId(f"att_{uuid_utils.uuid7().hex}")
+
+
+def new_subscription_id() -> SubscriptionId:
+    """Return a fresh `sub_…`."""
+    return SubscriptionId(f"sub_{uuid_utils.uuid7().hex}")
+
+
+def delivery_id_of(event_id: EventId, subscription_id: SubscriptionId) -> DeliveryId:
+    """Return the `dlv_…` of one event owed to one subscription; routing an event twice gives the same id.
+
+    It has a UUIDv7's shape: the 48 bits of time are the event's, so that both fall on the same day's partition,
+    the 74 bits that are random in RFC 9562 are the start of SHA-256 over both ids.
+    """
+    digest = hashlib.sha256(f"{event_id}/{subscription_id}".encode()).digest()
+    hashed = int.from_bytes(digest[:10], "big") >> (80 - _HASHED_BITS)
+    time_ms = int(event_id[4:16], 16)
+    value = time_ms << 80 | 7 << 76 | (hashed >> 62) << 64 | 0b10 << 62 | hashed & (1 << 62) - 1
+    return DeliveryId(f"dlv_{value:032x}")
+
+
+def is_time_ordered(text: str, prefix: str) -> bool:
+    """Return whether `text` is `prefix_` and a UUIDv7 as this module writes them."""
+    return text.startswith(f"{prefix}_") and _TIME_ORDERED.fullmatch(text) is not None
+
+
+def made_at(identifier: str) -> datetime:
+    """Return the UTC time, to the millisecond, that a time-ordered id carries."""
+    return datetime.fromtimestamp(int(identifier.rpartition("_")[2][:12], 16) / 1000, UTC)
+
+
+def is_organization_id(text: str) -> bool:
+    """Return whether `text` may name an organization: 1–100 of letters, digits and `._:-`, as other systems' ids are."""
+    return _ORGANIZATION.fullmatch(text) is not None

@@ -1,0 +1,168 @@
+"""The records on the topics, one class each; their Avro schemas are the files of the same name in `schemas/avro/`.
+
+Fields are added, never renamed or removed (FULL_TRANSITIVE, held by a test): records of last week are still on the
+topics. Times are aware datetimes in UTC, to the microsecond. What changes while a delivery waits (URL, secret, headers,
+state) is not in it: it is looked up when it is sent.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from schemas.ids import AttemptId, DeliveryId, EventId, OrganizationId, SubscriptionId
+
+FIRST_ROUND = "0"
+
+
+class AttemptState(StrEnum):
+    """What an attempt left its delivery in."""
+
+    SUCCESS = "success"
+    RETRYING = "retrying"
+    FAILED = "failed"
+    HELD = "held"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Position:
+    """Where a record stands in the log."""
+
+    topic: str
+    partition: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One thing that happened, on `hookline.events`.
+
+    `data`, `previous` and `metadata` are UTF-8 JSON objects; `data` fits the event type's schema. `key` orders events
+    that belong together. `source_id` is the id that the publisher brought, if any.
+    """
+
+    id: EventId
+    type: str
+    organization_id: OrganizationId
+    created_at: datetime
+    data: bytes
+    key: str | None = None
+    previous: bytes | None = None
+    metadata: bytes | None = None
+    source_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PastAttempt:
+    """What an earlier attempt of the same round came to; a dead letter's history is a list of them."""
+
+    attempt: int
+    started_at: datetime
+    duration_ms: int
+    error_kind: str | None = None
+    status: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """One event owed to one subscription, with the exact bytes of the body, the same on every attempt.
+
+    `attempt` is the number (from 1, within `round`) of the attempt that comes next, not before `due_at`.
+    `round` is "0" for the first sending, a replay's id for a later one. `sequence` orders the deliveries of one key
+    (the event's offset: gaps are normal).
+    """
+
+    id: DeliveryId
+    event_id: EventId
+    event_type: str
+    organization_id: OrganizationId
+    subscription_id: SubscriptionId
+    subscription_version: int
+    body: bytes
+    event_position: Position
+    event_created_at: datetime
+    due_at: datetime
+    attempt: int = 1
+    round: str = FIRST_ROUND
+    schedule_version: str = ""
+    key: str | None = None
+    sequence: int = 0
+    transformation_version: int = 0
+    traceparent: str | None = None
+    history: tuple[PastAttempt, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """What became of one attempt, on `hookline.attempts`: the outcome record, and all that the log ever learns.
+
+    `source` is the delivery record that was worked off: whoever takes over the partition skips what is finished.
+    A `held` outcome made no request (its subscription was disabled) and has no body anywhere: it names the event's
+    position, from which it can be replayed. Signature and secret headers are masked before they come here.
+    """
+
+    id: AttemptId
+    delivery_id: DeliveryId
+    event_id: EventId
+    event_type: str
+    organization_id: OrganizationId
+    subscription_id: SubscriptionId
+    subscription_version: int
+    round: str
+    attempt: int
+    state: AttemptState
+    source: Position | None
+    event_position: Position
+    event_created_at: datetime
+    due_at: datetime
+    started_at: datetime
+    duration_ms: int
+    error_kind: str | None = None
+    error: str | None = None
+    url: str | None = None
+    address: str | None = None
+    status: int | None = None
+    request_headers: dict[str, str] | None = None
+    response_headers: dict[str, str] | None = None
+    response_body: bytes | None = None
+    response_truncated: bool = False
+    body_bytes: int = 0
+    next_attempt_at: datetime | None = None
+    schedule_version: str = ""
+    key: str | None = None
+    sequence: int = 0
+    transformation_version: int = 0
+    worker: str = ""
+    traceparent: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadLetter:
+    """A delivery given up, on `hookline.dead-letters`: all that it takes to send it again, and why it is here."""
+
+    delivery: Delivery
+    reason: str
+    died_at: datetime
+    error_kind: str | None = None
+    status: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subscription:
+    """An integrator's endpoint as the workers need it, on the compacted `hookline.subscriptions` (null: deleted).
+
+    `secrets` are sealed (schemas/sealing.py) and bound to the organization and this id; the first one is the newest,
+    all of them sign. `headers` is the sealed JSON object of the subscriber's own request headers, which may hold
+    credentials.
+    """
+
+    id: SubscriptionId
+    organization_id: OrganizationId
+    version: int
+    url: str
+    event_types: tuple[str, ...]
+    secrets: tuple[bytes, ...]
+    enabled: bool
+    timeout_ms: int
+    updated_at: datetime
+    headers: bytes | None = None
+    disabled_reason: str | None = None
