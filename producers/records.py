@@ -1,0 +1,169 @@
+"""Records to Kafka through one idempotent confluent-kafka producer, with a report for each (FAUST.md, F8).
+
+confluent-kafka because Faust's own producer is not idempotent and caps a worker near 3,000 records/s.
+"""
+
+import itertools
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from producers.errors import BrokersAway, ProducerClosed, ProducingError, QueueFull
+from schemas.headers import Headers
+from schemas.topics import PARTITIONER
+
+log = structlog.get_logger("producers.records")
+
+Report = Callable[[ProducingError | None], None]
+_POLL_S: Final = 0.1
+_DISCARDED: Final = {KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT, KafkaError._FATAL}  # noqa: SLF001 - its API
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A record on its way out; `value` None is a tombstone."""
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+
+
+class RecordProducer:
+    """Hands records to the brokers and reports, for each, when all in-sync replicas have it or that they have not.
+
+    Reports are called from a thread of the producer's own, in the order of each partition; they must not block. A fatal
+    error of the client (idempotence broken) is not the caller's business: a new client sends what is unreported again.
+    """
+
+    def __init__(
+        self,
+        client_config: Mapping[str, str],
+        *,
+        patience_s: float,
+        linger_ms: float = 1,
+        most_waiting: int = 100_000,
+    ) -> None:
+        """Start the client.
+
+        `patience_s` is how long a record may wait for a broker before its report says BrokersAway; 0 waits for ever,
+        for callers who hold the source of their records until they are reported.
+        """
+        self._config: dict[str, str | int | float | bool | Callable[[KafkaError], None]] = {
+            **client_config,
+            "acks": "all",
+            "enable.idempotence": True,
+            "compression.type": "lz4",
+            "partitioner": PARTITIONER,
+            "linger.ms": linger_ms,
+            "message.timeout.ms": int(patience_s * 1000),
+            "queue.buffering.max.messages": most_waiting,
+            "queue.buffering.max.kbytes": 262_144,
+            "message.max.bytes": 2 * 1024 * 1024,
+            "error_cb": self._on_error,
+        }
+        self._lock = threading.Lock()
+        self._space = threading.Condition(self._lock)
+        self._numbers = itertools.count()
+        self._unreported: dict[int, tuple[Outgoing, Report]] = {}
+        self._broken = threading.Event()
+        self._closed = threading.Event()
+        self._client = Producer(self._config)
+        self._thread = threading.Thread(target=self._serve, name="kafka-reports", daemon=True)
+        self._thread.start()
+
+    def produce(self, record: Outgoing, report: Report, *, wait_s: float = 10.0) -> None:
+        """Queue a record; `report` hears what became of it.
+
+        Blocks up to `wait_s` while the queue is full, then raises QueueFull; raises ProducerClosed after `close`.
+        """
+        deadline = time.monotonic() + wait_s
+        with self._lock:
+            if self._closed.is_set():
+                raise ProducerClosed("this producer was closed")
+            number = next(self._numbers)
+            while not self._hand_over(number, record, report):
+                remaining = deadline - time.monotonic()
+                if remaining <= 0:
+                    raise QueueFull(f"{len(self._unreported):,} records wait for the brokers: slow down or try again")
+                self._space.wait(min(remaining, _POLL_S))
+
+    def flush(self, timeout_s: float) -> int:
+        """Wait until every record is reported, `timeout_s` at most; return how many are not."""
+        with self._lock:
+            self._space.wait_for(lambda: not self._unreported, timeout_s)
+            return len(self._unreported)
+
+    def close(self, timeout_s: float = 10.0) -> int:
+        """Flush, stop and return how many records were given up; their reports say ProducerClosed."""
+        self.flush(timeout_s)
+        self._closed.set()
+        self._thread.join()
+        with self._lock:
+            left, self._unreported = self._unreported, {}
+        for _, report in left.values():
+            report(ProducerClosed("the producer was closed before a broker had the record"))
+        return len(left)
+
+    def _hand_over(self, number: int, record: Outgoing, report: Report) -> bool:
+        if not self._broken.is_set():
+            try:
+                self._send(number, record)
+            except BufferError:
+                return False
+            except KafkaException as error:
+                if not error.args[0].fatal():
+                    raise ProducingError(f"Kafka refuses the record: {error.args[0].str()}") from error
+                self._broken.set()
+        self._unreported[number] = (record, report)
+        return True
+
+    def _send(self, number: int, record: Outgoing) -> None:
+        def reported(error: KafkaError | None, _: Message) -> None:
+            self._on_report(number, error)
+
+        self._client.produce(
+            record.topic, key=record.key, value=record.value, headers=[*record.headers], on_delivery=reported
+        )
+
+    def _on_report(self, number: int, error: KafkaError | None) -> None:
+        if error is not None and (error.fatal() or error.code() in _DISCARDED):
+            self._broken.set()  # stays unreported: the next client sends it
+            return
+        with self._lock:
+            _, report = self._unreported.pop(number, (None, None))
+            self._space.notify_all()
+        if report is not None:
+            report(None if error is None else _translated(error))
+
+    def _on_error(self, error: KafkaError) -> None:
+        if error.fatal():
+            self._broken.set()
+        log.warning("kafka.error", error=error.str(), fatal=error.fatal())
+
+    def _serve(self) -> None:
+        while not self._closed.is_set():
+            self._client.poll(_POLL_S)
+            if self._broken.is_set():
+                self._rebuild()
+
+    def _rebuild(self) -> None:
+        """Send what is unreported with a new client, in the order it came; some may arrive twice."""
+        with self._lock:
+            log.warning("kafka.producer_rebuilt", unreported=len(self._unreported))
+            self._client.purge()
+            self._client = Producer(self._config)
+            self._broken.clear()
+            for number, (record, _) in self._unreported.items():
+                self._send(number, record)
+
+
+def _translated(error: KafkaError) -> ProducingError:
+    if error.code() == KafkaError._MSG_TIMED_OUT:  # noqa: SLF001 - confluent-kafka's public names begin so
+        return BrokersAway("no Kafka broker took the record in time; it may still arrive")
+    return ProducingError(f"Kafka did not take the record: {error.str()}")
