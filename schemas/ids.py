@@ -61,5 +61,5 @@ def made_at(identifier: str) -> datetime:
 
 
 def is_organization_id(text: str) -> bool:
-    """Return whether `text` may name an organization: 1–100 of letters, digits and `._:-`, as other systems' ids are."""
+    """Return whether `text` may name an organization: 1–100 letters, digits and `._:-`, as other systems' ids are."""
     return _ORGANIZATION.fullmatch(text) is not None

@@ -19,6 +19,9 @@ _VERSION: Final = b"\x01"
 _NONCE_BYTES: Final = 12
 KEY_BYTES: Final = 32
 
+SECRET_PURPOSE: Final = "subscription-secret"  # the key bytes that sign a subscription's webhooks
+HEADERS_PURPOSE: Final = "subscription-headers"  # the JSON object of a subscriber's own request headers
+
 
 class SealingError(HooklineError):
     """A master key is unfit, or a sealed value does not open with it here. Its text holds no secret."""
