@@ -1,0 +1,69 @@
+"""Subscriptions ready to be called: secrets opened, headers read, the URL parsed, once per version."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final, cast
+
+import orjson
+from yarl import URL
+
+from processors.errors import Unsendable
+from schemas.ids import SubscriptionId
+from schemas.records import Subscription
+from schemas.sealing import HEADERS_PURPOSE, SECRET_PURPOSE, Sealer, SealingError
+
+_MOST_OPENED: Final = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where and how to send. It holds secrets: never log one."""
+
+    url: URL
+    keys: tuple[bytes, ...]
+    headers: dict[str, str]
+    timeout: timedelta
+    version: int
+
+    def __repr__(self) -> str:
+        return f"Endpoint({self.url.host!r}, version={self.version})"
+
+
+class Endpoints:
+    """Opens subscriptions and remembers them by id and version: opening a secret costs more than signing with it."""
+
+    def __init__(self, sealer: Sealer) -> None:
+        self._sealer = sealer
+        self._opened: dict[SubscriptionId, Endpoint] = {}
+
+    def endpoint_of(self, subscription: Subscription) -> Endpoint:
+        """Return where to send a subscription's deliveries; raises Unsendable when its secret does not open here."""
+        known = self._opened.get(subscription.id)
+        if known is not None and known.version == subscription.version:
+            return known
+        try:
+            opened = self._open(subscription)
+        except (SealingError, ValueError) as error:
+            raise Unsendable(f"the subscription's settings cannot be used: {error}") from error
+        if len(self._opened) >= _MOST_OPENED:
+            self._opened.clear()
+        self._opened[subscription.id] = opened
+        return opened
+
+    def _open(self, subscription: Subscription) -> Endpoint:
+        keys = tuple(self._open_one(subscription, sealed, SECRET_PURPOSE) for sealed in subscription.secrets)
+        headers = b"{}"
+        if subscription.headers is not None:
+            headers = self._open_one(subscription, subscription.headers, HEADERS_PURPOSE)
+        return Endpoint(
+            url=URL(subscription.url),
+            keys=keys,
+            headers=cast(dict[str, str], orjson.loads(headers)),
+            timeout=timedelta(milliseconds=subscription.timeout_ms),
+            version=subscription.version,
+        )
+
+    def _open_one(self, subscription: Subscription, sealed: bytes, purpose: str) -> bytes:
+        return self._sealer.open(
+            sealed, organization=subscription.organization_id, row=subscription.id, purpose=purpose
+        )

@@ -1,0 +1,244 @@
+"""What an agent takes: worked off in bounded tasks, acked as far as everything before is done.
+
+The rules of FAUST.md in one place. An agent never waits (F10): it only queues. What a body raises is no reason to lose
+a record (F2). Only the completed prefix of a partition is acked (F1), per generation of the group's assignment, and
+nothing of a partition is worked off before what an earlier holder finished is known (F19).
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import structlog
+
+from processors.acks import CompletedPrefix
+from schemas.records import Position
+
+log = structlog.get_logger("processors.intake")
+
+_RESUME_BELOW: Final = 0.5  # of the bounds: with less, a paused partition could run dry before the next poll
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A record as it came: bytes untouched. `timestamp_s` is its Kafka timestamp, in seconds since 1970."""
+
+    position: Position
+    key: bytes | None
+    value: bytes | None
+    headers: list[tuple[str, bytes]]
+    timestamp_s: float
+
+
+class Flow(Protocol):
+    """How a partition is stopped and started: Faust's consumer, whose own buffers use the same two calls."""
+
+    def on_buffer_full(self, tp: object) -> None:
+        """Fetch no more of this partition; what was fetched still comes."""
+
+    def on_buffer_drop(self, tp: object) -> None:
+        """Fetch it again."""
+
+
+class Event(Protocol):
+    """The part of Faust's event that is used here."""
+
+    @property
+    def message(self) -> "Message":
+        """The record."""
+
+    def ack(self) -> bool:
+        """Let the consumer commit past the record, if all before it are acked."""
+
+
+class Message(Protocol):
+    """The part of Faust's message that is used here."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: float
+    headers: object
+    key: bytes | None
+    value: bytes | None
+    tp: object
+    generation_id: int | None
+
+
+@dataclass(slots=True)
+class _Share:
+    """One partition in one generation: its tracker, and how much of it is held in memory."""
+
+    tp: object
+    generation: int | None
+    acks: CompletedPrefix[Event]
+    next_offset: int = 0
+    records: int = 0
+    bytes: int = 0
+    paused: bool = False
+    dropped: bool = False
+
+
+class Intake:
+    """Takes a stream's events and works them off."""
+
+    def __init__(
+        self,
+        work: Callable[[Taken], Awaitable[None]],
+        *,
+        flow: Callable[[], Flow],
+        most_at_once: int,
+        most_records: int,
+        most_bytes: int,
+        prepare: Callable[[], Awaitable[None]] | None = None,
+        on_failure: Callable[[BaseException], None],
+    ) -> None:
+        """Prepare.
+
+        `work` does one record and returns when its consequences are durable; what it raises is handed to `on_failure`,
+        which ends the process, and the record is read again. `prepare` runs once a generation, before the first record
+        of it is worked off. `most_at_once` bounds the tasks; `most_records` and `most_bytes`, per partition, what is
+        held in memory.
+        """
+        self._work = work
+        self._flow = flow
+        self._most_at_once = most_at_once
+        self._most_records = most_records
+        self._most_bytes = most_bytes
+        self._prepare = prepare
+        self._on_failure = on_failure
+        self._shares: dict[object, _Share] = {}
+        self._queue: deque[tuple[Taken, _Share]] = deque()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._generation: int | None = -1
+        self._ready = prepare is None
+        self._accepting = True
+        self._background: set[asyncio.Task[None]] = set()
+        self.finished = 0
+
+    @property
+    def in_flight(self) -> int:
+        """How many records are being worked off."""
+        return len(self._tasks)
+
+    @property
+    def waiting(self) -> int:
+        """How many records are queued in memory."""
+        return len(self._queue)
+
+    async def take_all(self, events: AsyncIterator[Event]) -> None:
+        """Take every event as it comes: an agent's body."""
+        async for event in events:
+            self.take(event)
+
+    def take(self, event: Event) -> None:
+        """Queue one event; never waits."""
+        message = event.message
+        if not self._accepting:
+            return
+        if message.generation_id != self._generation:
+            self._begin_generation(message.generation_id)
+        share = self._share_of(message)
+        if message.offset < share.next_offset:
+            return  # Faust seeks back to what is committed when its flow was stopped: this one is with us already
+        share.next_offset = message.offset + 1
+        value = message.value
+        share.acks.begin(message.offset, event)
+        taken = Taken(
+            position=Position(topic=message.topic, partition=message.partition, offset=message.offset),
+            key=message.key,
+            value=value,
+            headers=_headers_of(message.headers),
+            timestamp_s=message.timestamp,
+        )
+        share.records += 1
+        share.bytes += len(value or b"")
+        if share.records >= self._most_records or share.bytes >= self._most_bytes:
+            share.paused = True
+            self._flow().on_buffer_full(share.tp)
+        self._queue.append((taken, share))
+        self._start_tasks()
+
+    async def stop(self, within_s: float) -> int:
+        """Take nothing more, drop what has not begun, let the rest end; return how many were cut off."""
+        self._accepting = False
+        self._queue.clear()
+        for task in self._background:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=within_s)
+        cut = len(self._tasks)
+        for task in tuple(self._tasks):
+            task.cancel()
+        return cut
+
+    def _begin_generation(self, generation: int | None) -> None:
+        """Forget the partitions of the last assignment: what of them is not acked comes again, to whoever has them."""
+        self._generation = generation
+        for share in self._shares.values():
+            share.dropped = True
+        self._shares.clear()
+        self._queue.clear()
+        if self._prepare is not None:
+            self._ready = False
+            task = asyncio.create_task(self._get_ready(generation))
+            self._background.add(task)
+            task.add_done_callback(self._background.discard)
+
+    async def _get_ready(self, generation: int | None) -> None:
+        if self._prepare is None:
+            return
+        try:
+            await self._prepare()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the process ends and says so
+            self._on_failure(error)
+            return
+        if generation == self._generation:
+            self._ready = True
+            self._start_tasks()
+
+    def _share_of(self, message: Message) -> _Share:
+        share = self._shares.get(message.tp)
+        if share is None:
+            share = _Share(message.tp, message.generation_id, CompletedPrefix())
+            self._shares[message.tp] = share
+        return share
+
+    def _start_tasks(self) -> None:
+        while self._ready and self._queue and len(self._tasks) < self._most_at_once:
+            taken, share = self._queue.popleft()
+            task = asyncio.create_task(self._work_off(taken, share))
+            self._tasks.add(task)
+            task.add_done_callback(self._on_done)
+
+    async def _work_off(self, taken: Taken, share: _Share) -> None:
+        await self._work(taken)
+        self.finished += 1
+        share.records -= 1
+        share.bytes -= len(taken.value or b"")
+        if share.dropped:
+            return  # the partition was taken from us meanwhile: the next holder finds the outcome in its skip set
+        for event in share.acks.complete(taken.position.offset):
+            event.ack()
+        if share.paused and self._is_below_bounds(share):
+            share.paused = False
+            self._flow().on_buffer_drop(share.tp)
+
+    def _is_below_bounds(self, share: _Share) -> bool:
+        return share.records <= self._most_records * _RESUME_BELOW and share.bytes <= self._most_bytes * _RESUME_BELOW
+
+    def _on_done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._on_failure(error)
+        self._start_tasks()
+
+
+def _headers_of(headers: object) -> list[tuple[str, bytes]]:
+    """Return a message's headers as a list: Faust hands over a list of pairs, a mapping or None."""
+    if not headers:
+        return []
+    pairs = headers.items() if isinstance(headers, dict) else headers
+    return [(name, value or b"") for name, value in pairs]  # type: ignore[attr-defined]  # Faust leaves it untyped

@@ -1,0 +1,68 @@
+"""What an attempt came to, and the kinds of failure. A receiver's failure is a value here, never an exception."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Final
+
+
+class ErrorKind(StrEnum):
+    """Why an attempt failed."""
+
+    DNS = "dns"  # the name has no address
+    CONNECT = "connect"  # nobody listens, no route, reset while dialling
+    TLS = "tls"  # the certificate or the handshake
+    TIMEOUT = "timeout"  # no whole answer within the subscription's timeout
+    HTTP = "http"  # an answer, but not 2xx; redirects are not followed
+    BLOCKED = "blocked"  # the address is one that must not be called
+    DISCONNECTED = "disconnected"  # the connection ended before a whole answer
+    PROTOCOL = "protocol"  # what came is not HTTP
+    TOO_LARGE = "too_large"  # the answer's status line or headers are over the limit
+    UNSENDABLE = "unsendable"  # our side: the secret does not open, the URL cannot be dialled
+    DELETED = "deleted"  # the subscription is gone
+    DISABLED = "disabled"  # the subscription is disabled
+
+
+# 410: the receiver says that it is gone for good (RFC 9110, 15.5.11). A deleted subscription has nobody to ask again.
+_FINAL_STATUS: Final = 410
+_MILLISECOND: Final = timedelta(milliseconds=1)
+_FINAL_KINDS: Final = {ErrorKind.DELETED}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What one HTTP request came to. `error_kind` None is success; `status` None means that there was no answer.
+
+    `response_body` is what was kept of the answer's raw bytes (not decompressed), `truncated` whether there was more.
+    """
+
+    started_at: datetime
+    ended_at: datetime
+    error_kind: ErrorKind | None = None
+    error: str | None = None
+    status: int | None = None
+    address: str | None = None
+    request_headers: dict[str, str] | None = None
+    response_headers: dict[str, str] | None = None
+    response_body: bytes | None = None
+    truncated: bool = False
+
+    @property
+    def is_success(self) -> bool:
+        """Whether the receiver has it."""
+        return self.error_kind is None
+
+    @property
+    def is_final(self) -> bool:
+        """Whether another attempt is pointless."""
+        return self.is_success or self.status == _FINAL_STATUS or self.error_kind in _FINAL_KINDS
+
+    @property
+    def duration_ms(self) -> int:
+        """How long it took, in whole milliseconds, rounded up so that 0 means nothing was sent."""
+        return -(-(self.ended_at - self.started_at) // _MILLISECOND)
+
+
+def kind_of_status(status: int) -> ErrorKind | None:
+    """Return None for 2xx, else HTTP: a redirect is a failure too, nobody agreed to the address it names."""
+    return None if 200 <= status < 300 else ErrorKind.HTTP

@@ -1,0 +1,162 @@
+"""From an event to what is owed: one delivery for each subscription that wants it.
+
+Decided in `deliveries_of`, which is pure; `Router` reads, publishes and quarantines.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from processors.index import SubscriptionIndex
+from processors.intake import Taken
+from processors.metrics import EVENTS_ROUTED, RECORDS_QUARANTINED
+from processors.quarantining import quarantined
+from producers.handover import LoopProducer
+from producers.records import Outgoing
+from schemas.codec import UnreadableRecord, decode, encode
+from schemas.envelope import body_of
+from schemas.errors import InvalidInput
+from schemas.headers import TRACEPARENT, delivery_headers
+from schemas.ids import delivery_id_of, is_organization_id, is_time_ordered, new_attempt_id
+from schemas.records import FIRST_ROUND, Attempt, AttemptState, Delivery, Event, Position, Subscription
+from schemas.topics import ATTEMPTS, DELIVER
+
+STAGE: Final = "route"
+DISABLED: Final = "disabled"
+
+
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """What an event leads to: deliveries, and `held` outcomes for the disabled subscriptions that wanted it."""
+
+    deliveries: tuple[Delivery, ...]
+    held: tuple[Attempt, ...]
+
+
+def deliveries_of(
+    event: Event,
+    subscriptions: Sequence[Subscription],
+    *,
+    position: Position,
+    schedule_version: str,
+    now: datetime,
+    traceparent: str | None = None,
+) -> Owed:
+    """Return what `event`, read at `position`, owes to `subscriptions`, all of which want it.
+
+    Raises InvalidInput when its data is no JSON object: such a record cannot be anybody's body.
+    """
+    body = body_of(event) if subscriptions else b""
+    deliveries = tuple(
+        Delivery(
+            id=delivery_id_of(event.id, subscription.id),
+            event_id=event.id,
+            event_type=event.type,
+            organization_id=event.organization_id,
+            subscription_id=subscription.id,
+            subscription_version=subscription.version,
+            body=body,
+            event_position=position,
+            event_created_at=event.created_at,
+            due_at=now,
+            schedule_version=schedule_version,
+            key=event.key,
+            sequence=position.offset,
+            traceparent=traceparent,
+        )
+        for subscription in subscriptions
+        if subscription.enabled
+    )
+    held = tuple(
+        _held(event, subscription, position=position, now=now)
+        for subscription in subscriptions
+        if not subscription.enabled
+    )
+    return Owed(deliveries, held)
+
+
+def checked_event(value: bytes | None) -> Event:
+    """Return the event in a record's value; raises UnreadableRecord or InvalidInput when it is none of ours.
+
+    Any Kafka client may write here, so what the publisher checks is checked again, as far as delivery depends on it.
+    """
+    event = decode(Event, value)
+    if not is_time_ordered(event.id, "evt"):
+        raise InvalidInput("must be evt_ and a UUIDv7 in 32 lower-case hexadecimal digits", pointer="/id")
+    if not is_organization_id(event.organization_id):
+        raise InvalidInput("must be 1 to 100 letters, digits and . _ : -", pointer="/organization_id")
+    return event
+
+
+class Router:
+    """Routes one event at a time; as many run at once as the intake lets."""
+
+    def __init__(self, index: SubscriptionIndex, producer: LoopProducer, *, schedule_version: str) -> None:
+        self._index = index
+        self._producer = producer
+        self._schedule_version = schedule_version
+
+    async def route(self, taken: Taken) -> None:
+        """Publish what the event in `taken` owes; return when the brokers have it."""
+        try:
+            event = checked_event(taken.value)
+            owed = deliveries_of(
+                event,
+                self._index.wanting(event.organization_id, event.type),
+                position=taken.position,
+                schedule_version=self._schedule_version,
+                now=datetime.now(UTC),
+                traceparent=_traceparent_of(taken),
+            )
+            records = [*map(_delivery_record, owed.deliveries), *map(_held_record, owed.held)]
+        except (UnreadableRecord, InvalidInput) as error:
+            await self._quarantine(taken, error)
+            return
+        await self._producer.send(records)
+        EVENTS_ROUTED.inc()
+
+    async def _quarantine(self, taken: Taken, error: Exception) -> None:
+        record = quarantined(taken.position, taken.key, taken.value, taken.headers, error=error, stage=STAGE)
+        await self._producer.send([record])
+        RECORDS_QUARANTINED.labels(stage=STAGE).inc()
+
+
+def _delivery_record(delivery: Delivery) -> Outgoing:
+    return Outgoing(DELIVER, delivery.subscription_id.encode(), encode(delivery), delivery_headers(delivery))
+
+
+def _held_record(attempt: Attempt) -> Outgoing:
+    return Outgoing(ATTEMPTS, attempt.subscription_id.encode(), encode(attempt), [])
+
+
+def _held(event: Event, subscription: Subscription, *, position: Position, now: datetime) -> Attempt:
+    return Attempt(
+        id=new_attempt_id(),
+        delivery_id=delivery_id_of(event.id, subscription.id),
+        event_id=event.id,
+        event_type=event.type,
+        organization_id=event.organization_id,
+        subscription_id=subscription.id,
+        subscription_version=subscription.version,
+        round=FIRST_ROUND,
+        attempt=0,
+        state=AttemptState.HELD,
+        source=None,
+        event_position=position,
+        event_created_at=event.created_at,
+        due_at=now,
+        started_at=now,
+        duration_ms=0,
+        error_kind=DISABLED,
+        error=subscription.disabled_reason,
+        key=event.key,
+        sequence=position.offset,
+    )
+
+
+def _traceparent_of(taken: Taken) -> str | None:
+    for name, value in taken.headers:
+        if name == TRACEPARENT:
+            return value.decode("ascii", "replace")[:55]  # W3C Trace Context 1, 3.2: 55 characters
+    return None

@@ -1,0 +1,222 @@
+"""One attempt: a signed POST to a subscriber's endpoint, and what it came to. All failures come back as an Outcome."""
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from types import SimpleNamespace, TracebackType
+from typing import Any, Final, Self
+
+import aiohttp
+from multidict import CIMultiDictProxy
+
+from processors.dialling import blocked_address, guarded_connector
+from processors.endpoints import Endpoint
+from processors.outcomes import ErrorKind, Outcome, kind_of_status
+from schemas.records import Delivery
+from schemas.signing import SIGNATURE_HEADER, signed_headers
+
+MOST_BODY_BYTES: Final = 64 * 1024  # read of an answer, and no further
+KEPT_BYTES: Final = 10 * 1024  # of what was read, and of the headers, kept for the log
+LARGEST_HEADER_BYTES: Final = 16 * 1024
+MASKED: Final = "***"
+_KEEPALIVE_S: Final = 4.0  # below the 5 s after which Node's HTTP server hangs up on an idle connection
+_NAMES_AND_VALUES_KEPT: Final = 100
+
+_Answer = tuple[int, CIMultiDictProxy[str], bytes, bool, str | None]
+
+
+class _Response(aiohttp.ClientResponse):
+    """Remembers the address it came from: the connection is gone when the body is read."""
+
+    address: str | None = None
+
+    async def start(self, connection: Any) -> Self:
+        peer = connection.transport.get_extra_info("peername") if connection.transport is not None else None
+        self.address = f"{peer[0]}:{peer[1]}" if peer else None
+        await super().start(connection)
+        return self
+
+
+class Sender:
+    """Sends deliveries. Made in the running loop; close it there."""
+
+    def __init__(
+        self, *, most_at_once: int, allow_loopback: bool, user_agent: str, tls: ssl.SSLContext | None = None
+    ) -> None:
+        """Open nothing yet. Each host gets as many connections as it is sent deliveries at once."""
+        tracing = aiohttp.TraceConfig()
+        tracing.on_connection_reuseconn.append(_note_reuse)
+        self._session = aiohttp.ClientSession(
+            connector=guarded_connector(
+                allow_loopback=allow_loopback, limit=most_at_once, keepalive_s=_KEEPALIVE_S, tls=tls
+            ),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            response_class=_Response,
+            auto_decompress=False,  # a kilobyte of gzip can hold a gigabyte
+            trust_env=False,  # a proxy would dial what the guard has not judged
+            skip_auto_headers=("Accept-Encoding", "Accept"),
+            max_line_size=LARGEST_HEADER_BYTES,
+            max_field_size=LARGEST_HEADER_BYTES,
+            timeout=aiohttp.ClientTimeout(total=None),  # ours is one deadline over everything, below
+            trace_configs=[tracing],
+        )
+        self._user_agent = user_agent
+
+    async def send(self, delivery: Delivery, endpoint: Endpoint) -> Outcome:
+        """Return what one attempt to send `delivery` came to, within the endpoint's timeout."""
+        started_at = datetime.now(UTC)
+        headers = self._headers(delivery, endpoint, started_at)
+        try:
+            async with asyncio.timeout(endpoint.timeout.total_seconds()):
+                status, answered, body, truncated, address = await self._exchange(endpoint, headers, delivery.body)
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError, UnicodeError) as error:
+            kind, text = _failure_of(error, endpoint)
+            return Outcome(
+                started_at=started_at,
+                ended_at=datetime.now(UTC),
+                error_kind=kind,
+                error=text,
+                address=_refused_address(error),
+                request_headers=_kept_request(headers, endpoint),
+            )
+        kind_or_none = kind_of_status(status)
+        return Outcome(
+            started_at=started_at,
+            ended_at=datetime.now(UTC),
+            error_kind=kind_or_none,
+            error=None if kind_or_none is None else f"the receiver answered {status}",
+            status=status,
+            address=address,
+            request_headers=_kept_request(headers, endpoint),
+            response_headers=_kept_response(answered),
+            response_body=body[:KEPT_BYTES],
+            truncated=truncated or len(body) > KEPT_BYTES,
+        )
+
+    async def _exchange(self, endpoint: Endpoint, headers: Mapping[str, str], body: bytes) -> _Answer:
+        context = SimpleNamespace(reused=False)
+        try:
+            return await self._post(endpoint, headers, body, context)
+        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
+            # A kept connection that the receiver had already closed is no failure of its (RFC 9112, 9.3.1): once more,
+            # on another one. The same webhook-id goes out again, should the receiver have read it after all.
+            if not context.reused:
+                raise
+            return await self._post(endpoint, {**headers, "Connection": "close"}, body, context)
+
+    async def _post(
+        self, endpoint: Endpoint, headers: Mapping[str, str], body: bytes, context: SimpleNamespace
+    ) -> _Answer:
+        async with self._session.post(
+            endpoint.url, data=body, headers=headers, allow_redirects=False, trace_request_ctx=context
+        ) as response:
+            read, truncated = await _read_up_to(response, MOST_BODY_BYTES)
+            address = response.address if isinstance(response, _Response) else None
+            return response.status, response.headers, read, truncated, address
+
+    def _headers(self, delivery: Delivery, endpoint: Endpoint, at: datetime) -> dict[str, str]:
+        headers = {
+            **endpoint.headers,
+            "Content-Type": "application/json",
+            "User-Agent": self._user_agent,
+            **signed_headers(delivery.event_id, delivery.body, endpoint.keys, at=at),
+        }
+        if delivery.traceparent is not None:
+            headers["traceparent"] = delivery.traceparent
+        return headers
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._session.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+
+async def _note_reuse(_: aiohttp.ClientSession, context: SimpleNamespace, __: object) -> None:
+    if context.trace_request_ctx is not None:
+        context.trace_request_ctx.reused = True
+
+
+async def _read_up_to(response: aiohttp.ClientResponse, most: int) -> tuple[bytes, bool]:
+    """Return at most `most` bytes of the body, and whether there was more, in which case the connection is closed."""
+    parts: list[bytes] = []
+    left = most
+    while left > 0:
+        part = await response.content.read(left)
+        if not part:
+            return b"".join(parts), False
+        parts.append(part)
+        left -= len(part)
+    if response.content.at_eof() or not await response.content.read(1):
+        return b"".join(parts), False
+    response.close()
+    return b"".join(parts), True
+
+
+def _failure_of(error: Exception, endpoint: Endpoint) -> tuple[ErrorKind, str]:
+    """Return the kind of a failure and a line about it, which never quotes headers or the path and query."""
+    if (blocked := blocked_address(error)) is not None:
+        return ErrorKind.BLOCKED, f"{blocked.address} may not be called: {blocked.reason}"
+    for kinds, kind, text in _FAILURES:
+        if isinstance(error, kinds):
+            return kind, text.format(host=endpoint.url.host, seconds=endpoint.timeout.total_seconds(), why=_why(error))
+    return ErrorKind.UNSENDABLE, f"the request could not be made ({type(error).__name__})"
+
+
+# The first row whose classes fit decides, so the narrow ones stand first.
+_FAILURES: Final[tuple[tuple[tuple[type[Exception], ...], ErrorKind, str], ...]] = (
+    ((aiohttp.ClientConnectorDNSError, socket.gaierror), ErrorKind.DNS, "{host} has no address"),
+    (
+        (aiohttp.ClientConnectorCertificateError, aiohttp.ClientSSLError, ssl.SSLError),
+        ErrorKind.TLS,
+        "TLS with {host} failed: {why}",
+    ),
+    ((aiohttp.ClientConnectorError,), ErrorKind.CONNECT, "cannot connect to {host}: {why}"),
+    ((TimeoutError,), ErrorKind.TIMEOUT, "no whole answer within {seconds:g} s"),
+    ((aiohttp.ServerDisconnectedError,), ErrorKind.DISCONNECTED, "{host} closed the connection without an answer"),
+    ((aiohttp.ClientPayloadError,), ErrorKind.DISCONNECTED, "{host} closed the connection within its answer"),
+    ((aiohttp.ClientOSError,), ErrorKind.DISCONNECTED, "the connection to {host} broke: {why}"),
+    ((aiohttp.InvalidURL,), ErrorKind.UNSENDABLE, "the URL cannot be dialled"),
+    ((aiohttp.ClientResponseError,), ErrorKind.PROTOCOL, "what {host} answered is not HTTP"),
+    ((OSError,), ErrorKind.CONNECT, "cannot connect to {host}: {why}"),
+)
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return str(getattr(error.certificate_error, "verify_message", "") or type(error.certificate_error).__name__)
+    inner = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+    if isinstance(inner, ssl.SSLError) and inner.reason:
+        return inner.reason
+    return (inner.strerror if isinstance(inner, OSError) else None) or type(inner).__name__
+
+
+def _refused_address(error: Exception) -> str | None:
+    blocked = blocked_address(error)
+    return None if blocked is None else blocked.address
+
+
+def _kept_request(headers: Mapping[str, str], endpoint: Endpoint) -> dict[str, str]:
+    """Return the request's headers for the log, the signature and all that the subscriber set itself masked."""
+    masked = {name.lower() for name in endpoint.headers} | {SIGNATURE_HEADER}
+    return {name: MASKED if name.lower() in masked else value for name, value in headers.items()}
+
+
+def _kept_response(headers: CIMultiDictProxy[str]) -> dict[str, str]:
+    """Return the answer's headers for the log: Set-Cookie masked, of a flood only the beginning."""
+    kept: dict[str, str] = {}
+    room = KEPT_BYTES
+    for name, value in list(headers.items())[:_NAMES_AND_VALUES_KEPT]:
+        room -= len(name) + len(value)
+        if room < 0:
+            break
+        kept[name] = MASKED if name.lower() == "set-cookie" else value.encode("utf-8", "replace").decode()
+    return kept

@@ -1,0 +1,207 @@
+"""A worker: routes and delivers until it is told to stop. `run_worker` is its whole life on one screen."""
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, cast
+
+import structlog
+from confluent_kafka import Message as KafkaMessage
+
+from processors.app import new_app, raw_topic
+from processors.delivering import Deliverer
+from processors.endpoints import Endpoints
+from processors.errors import WorkerError
+from processors.index import IndexFollower, SubscriptionIndex
+from processors.intake import Flow, Intake
+from processors.metrics import IN_FLIGHT, RECORDS_QUARANTINED, WAITING
+from processors.quarantining import quarantined
+from processors.routing import Router
+from processors.sending import Sender
+from processors.settings import WorkerSettings
+from processors.skipping import Finished, OutcomeTail
+from processors.watchdog import Watchdog
+from producers.handover import Handover, LoopProducer
+from producers.records import RecordProducer
+from producers.settings import KafkaSettings
+from schemas.codec import UnreadableRecord
+from schemas.records import Position
+from schemas.sealing import sealer_of
+from schemas.topics import DELIVER, EVENTS, SUBSCRIPTIONS
+
+log = structlog.get_logger("processors.worker")
+
+MOST_ROUTED_AT_ONCE: Final = 200
+VERSION: Final = "0.1.0"
+
+
+async def run_worker(
+    settings: WorkerSettings, kafka: KafkaSettings, *, on_ready: Callable[[], None] = lambda: None
+) -> None:
+    """Run a worker until SIGTERM or SIGINT; `on_ready` is called when it has its partitions.
+
+    Raises SealingError or WorkerError when it cannot start or go on: the process must end then, for its supervisor to
+    start it again.
+    """
+    loop = asyncio.get_running_loop()
+    stopping, failure = asyncio.Event(), _Failure()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    sealer = sealer_of(settings.master_keys.get_secret_value())
+    handover = Handover(loop)
+    records = RecordProducer(kafka.client_config(), patience_s=0, most_waiting=500_000)
+    producer = LoopProducer(records, handover)
+    index = SubscriptionIndex()
+    follower = IndexFollower(
+        index, kafka.client_config(), handover, on_unreadable=_quarantine_in_background(producer, failure)
+    )
+    app = new_app(settings, kafka)
+    finished = Finished()
+    tail = OutcomeTail(kafka.client_config(), finished)
+    sender = Sender(
+        most_at_once=settings.most_in_flight,
+        allow_loopback=settings.development,
+        user_agent=f"Hookline/{VERSION}",
+    )
+    router = Router(index, producer, schedule_version=settings.retry_waits.version)
+    deliverer = Deliverer(
+        follower,
+        Endpoints(sealer),
+        sender,
+        producer,
+        finished,
+        schedule=settings.retry_waits,
+        worker=settings.worker_slot,
+    )
+
+    def flow() -> Flow:
+        return cast(Flow, app.consumer)
+
+    def assigned() -> list[tuple[str, int]]:
+        return [(tp.topic, tp.partition) for tp in tuple(app.consumer.assignment())]
+
+    async def load_skip_set() -> None:
+        await tail.load([partition for topic, partition in assigned() if topic == DELIVER])
+
+    routing = Intake(
+        router.route,
+        flow=flow,
+        most_at_once=MOST_ROUTED_AT_ONCE,
+        most_records=settings.most_held_records,
+        most_bytes=settings.most_held_bytes,
+        on_failure=failure.note,
+    )
+    delivering = Intake(
+        deliverer.deliver,
+        flow=flow,
+        most_at_once=settings.most_in_flight,
+        most_records=settings.most_held_records,
+        most_bytes=settings.most_held_bytes,
+        prepare=load_skip_set,
+        on_failure=failure.note,
+    )
+    _add_agents(app, settings, routing=routing, delivering=delivering)
+    _expose(routing=routing, delivering=delivering)
+    watchdog = Watchdog(
+        kafka.client_config(),
+        group=settings.worker_group,
+        assigned=assigned,
+        stalled_after_s=settings.stalled_after_s,
+    )
+    try:
+        await follower.start()
+        log.info("index.ready", subscriptions=len(index))
+        await app.start()
+        watchdog.start()
+        on_ready()
+        log.info("worker.ready", slot=settings.worker_slot, group=settings.worker_group)
+        await _first_of(stopping.wait(), failure.wait(), _crash_of(app))
+        log.info("worker.stopping", in_flight=delivering.in_flight, waiting=delivering.waiting)
+        watchdog.stop()
+        cut = await delivering.stop(settings.stop_within_s)
+        await routing.stop(settings.stop_within_s)
+        log.info("worker.stopped", cut_off=cut)
+    finally:
+        await app.stop()
+        await follower.stop()
+        await sender.close()
+        await asyncio.to_thread(records.close, 5.0)
+    failure.raise_if_noted()
+
+
+class _Failure:
+    """The first thing that went wrong in a background task, and the way to wait for it."""
+
+    def __init__(self) -> None:
+        self._happened = asyncio.Event()
+        self._error: BaseException | None = None
+
+    def note(self, error: BaseException) -> None:
+        if self._error is None:
+            log.critical("worker.failed", error=f"{type(error).__name__}: {error}", exc_info=error)
+            self._error = error
+        self._happened.set()
+
+    async def wait(self) -> None:
+        await self._happened.wait()
+
+    def raise_if_noted(self) -> None:
+        if self._error is not None:
+            raise WorkerError(f"{type(self._error).__name__}: {self._error}") from self._error
+
+
+def _add_agents(app: Any, settings: WorkerSettings, *, routing: Intake, delivering: Intake) -> None:
+    """Declare the two agents. They take and never wait; acks are ours (`noack`), in order and when it is done."""
+
+    @app.agent(raw_topic(app, EVENTS, settings.partitions), name="route")
+    async def route(events: Any) -> None:
+        await routing.take_all(events.noack().events())
+
+    @app.agent(raw_topic(app, DELIVER, settings.partitions), name="deliver")
+    async def deliver(deliveries: Any) -> None:
+        await delivering.take_all(deliveries.noack().events())
+
+
+def _expose(*, routing: Intake, delivering: Intake) -> None:
+    for agent, intake in (("route", routing), ("deliver", delivering)):
+        IN_FLIGHT.labels(agent=agent).set_function(lambda intake=intake: intake.in_flight)  # type: ignore[misc]
+        WAITING.labels(agent=agent).set_function(lambda intake=intake: intake.waiting)  # type: ignore[misc]
+
+
+def _quarantine_in_background(
+    producer: LoopProducer, failure: _Failure
+) -> Callable[[KafkaMessage, UnreadableRecord], None]:
+    tasks: set[asyncio.Task[None]] = set()
+
+    def done(task: asyncio.Task[None]) -> None:
+        tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            failure.note(error)
+
+    def on_unreadable(message: KafkaMessage, error: UnreadableRecord) -> None:
+        source = Position(topic=SUBSCRIPTIONS, partition=message.partition() or 0, offset=message.offset() or 0)
+        record = quarantined(source, message.key(), message.value(), [], error=error, stage="index")
+        RECORDS_QUARANTINED.labels(stage="index").inc()
+        task = asyncio.create_task(producer.send([record]))
+        tasks.add(task)
+        task.add_done_callback(done)
+
+    return on_unreadable
+
+
+async def _crash_of(app: Any) -> None:
+    """Return when Faust has crashed: it logs, stops its services and leaves the process standing."""
+    while not app.crashed:
+        await asyncio.sleep(0.5)  # Faust has no event for it
+    raise WorkerError(f"Faust crashed: {app.crash_reason!r}")
+
+
+async def _first_of(*waits: Awaitable[object]) -> None:
+    tasks = [asyncio.ensure_future(wait) for wait in waits]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
