@@ -87,6 +87,11 @@ class CompletedPrefix(Generic[T]):
         """The offset to commit: all before it is finished. 0 while nothing was begun."""
         return self._begun[0].offset if self._begun else self._next
 
+    @property
+    def end(self) -> int:
+        """The offset past the last one begun: the lowest that may begin next. 0 while nothing was begun."""
+        return self._next
+
     def completed_ahead(self) -> list[int]:
         """Return, ascending, the offsets that are finished but stand behind an unfinished one."""
         return [begun.offset for begun in self._begun if begun.completed]

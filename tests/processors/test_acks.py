@@ -35,6 +35,7 @@ def test_any_order_of_completions_releases_exactly_the_prefix_in_order(case: tup
         assert released == [f"item {o}" for o in done]
         assert prefix.lowest_unfinished == first_open
         assert prefix.position == (offsets[-1] + 1 if first_open is None else first_open)
+        assert prefix.end == offsets[-1] + 1
         assert prefix.unfinished == len(offsets) - len(finished)
         assert prefix.completed_ahead() == sorted(finished - set(done))
         assert len(prefix) == len(offsets) - len(done)
