@@ -50,7 +50,7 @@ async def run_worker(
     sealer = sealer_of(settings.master_keys.get_secret_value())
     handover = Handover(loop)
     records = RecordProducer(kafka.client_config(), patience_s=0, most_waiting=500_000)
-    producer = LoopProducer(records, handover)
+    producer = LoopProducer(records)
     index = SubscriptionIndex()
     follower = IndexFollower(
         index, kafka.client_config(), handover, on_unreadable=_quarantine_in_background(producer, failure)

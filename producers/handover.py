@@ -4,9 +4,12 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from typing import Final
 
 from producers.errors import ProducingError
 from producers.records import Outgoing, RecordProducer
+
+_SERVE_EVERY_S: Final = 0.002  # nobody's delivery waits for a report, only its ack does
 
 
 class Handover:
@@ -38,19 +41,22 @@ class Handover:
 
 
 class LoopProducer:
-    """A RecordProducer for asyncio code: the loop awaits the brokers' reports."""
+    """A RecordProducer for asyncio code, served by the loop that awaits its reports. Make it in that loop."""
 
-    def __init__(self, producer: RecordProducer, handover: Handover) -> None:
+    def __init__(self, producer: RecordProducer) -> None:
         self._producer = producer
-        self._handover = handover
+        self._loop = asyncio.get_running_loop()
+        self._serving = False
 
     async def send(self, records: Sequence[Outgoing]) -> None:
         """Return when the brokers have all of `records`; raises the first ProducingError once all are reported."""
-        done = asyncio.get_running_loop().create_future()
+        if not records:
+            return
+        done = self._loop.create_future()
         waiting = len(records)
         failed: ProducingError | None = None
 
-        def settle(error: ProducingError | None) -> None:
+        def report(error: ProducingError | None) -> None:
             nonlocal waiting, failed
             waiting -= 1
             failed = failed or error
@@ -60,10 +66,16 @@ class LoopProducer:
                 else:
                     done.set_exception(failed)
 
-        def report(error: ProducingError | None) -> None:
-            self._handover.call(lambda: settle(error))
-
         for record in records:
             self._producer.produce(record, report)
-        if records:
-            await done
+        if not self._serving:
+            self._serving = True
+            self._loop.call_later(_SERVE_EVERY_S, self._serve)
+        await done
+
+    def _serve(self) -> None:
+        self._producer.serve(0)
+        if self._producer.unreported:
+            self._loop.call_later(_SERVE_EVERY_S, self._serve)
+        else:
+            self._serving = False

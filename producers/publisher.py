@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from producers.errors import BrokersAway, ProducingError
-from producers.records import Outgoing, RecordProducer
+from producers.records import Outgoing, RecordProducer, ReportThread
 from producers.settings import KafkaSettings
 from schemas.codec import encode
 from schemas.envelope import LARGEST_EVENT_BYTES, new_event
@@ -80,6 +80,7 @@ class Publisher:
         if bootstrap_servers is not None:
             settings = settings.model_copy(update={"bootstrap_servers": bootstrap_servers})
         self._producer = RecordProducer(settings.client_config(), patience_s=patience_s)
+        self._reports = ReportThread(self._producer)
         self._source = source
         self._largest_bytes = largest_bytes
 
@@ -128,7 +129,9 @@ class Publisher:
 
     def close(self, timeout_s: float = 10.0) -> int:
         """Flush and stop; return how many events were given up, whose receipts say so."""
-        return self._producer.close(timeout_s)
+        given_up = self._producer.close(timeout_s)
+        self._reports.stop()
+        return given_up
 
     def __enter__(self) -> Self:
         return self

@@ -1,0 +1,213 @@
+"""The relay: what is in the outbox goes to Kafka, in order, at least once.
+
+One relay sends, others stand by: it holds an advisory lock in PostgreSQL for as long as its connection lives. Rows go
+in the order of their ids. A lower id can become visible after a higher one (its transaction took longer), but never for
+the same key: writers lock the row that the key names, so a key's next id is drawn after its last one has committed. The
+relay therefore remembers no position: whatever is in the table is still to be sent.
+
+Compaction keeps the last record of a key, so a relay that lost its lock must not write after the one that took over. It
+looks for its connection while it waits for the brokers, drops what it has not sent when that is gone, and lets no
+record wait for longer than `PATIENCE_S`. What remains is a process frozen in the middle of a send for longer than
+PostgreSQL keeps its connection, with its bytes already on the wire: readers of the topic ignore a version older than
+the one they have.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+import asyncpg
+import orjson
+import structlog
+
+from producers.errors import ProducingError
+from producers.outbox import CHANNEL, headers_from_json
+from producers.records import Outgoing, RecordProducer
+from producers.settings import KafkaSettings
+
+log = structlog.get_logger("producers.relay")
+
+PATIENCE_S: Final = 5.0  # how long a record may wait for a broker before the batch is tried again
+LOCK: Final = 0x686F6F6B_72656C79  # "hookrely", any number that nobody else uses
+_BATCH: Final = 500  # rows; a row is a few KB
+_LOOK_EVERY_S: Final = 1.0  # when no NOTIFY comes: it is lost with the connection of whoever listened
+_STAND_BY_S: Final = 0.5  # between two tries to take the lock
+_HEARTBEAT_S: Final = 0.5
+_QUERY_TIMEOUT_S: Final = 3.0
+_SHORTEST_BACKOFF_S: Final = 0.1
+_LONGEST_BACKOFF_S: Final = 1.0
+# PostgreSQL drops a relay whose machine is gone after 5 + 3 × 2 s, and with it the lock; longer than a heartbeat takes
+# to fail, so that the old relay has noticed before the next one may begin.
+_KEEPALIVE: Final = {"tcp_keepalives_idle": "5", "tcp_keepalives_interval": "2", "tcp_keepalives_count": "3"}
+_AWAY: Final = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
+
+_NEXT_ROWS: Final = "SELECT id, topic, key, value, headers FROM outbox ORDER BY id LIMIT $1"
+_DELETE_ROWS: Final = "DELETE FROM outbox WHERE id = ANY($1::bigint[])"
+
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"  # generic in its stubs only
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row of the outbox."""
+
+    id: int
+    record: Outgoing
+
+
+class Relay:
+    """Sends what is in the outbox until it is stopped; whatever is away, it goes on by itself when it is back."""
+
+    def __init__(self, database_url: str, kafka: KafkaSettings, *, patience_s: float = PATIENCE_S) -> None:
+        """Prepare; nothing is connected before `run`. `database_url` is libpq's, `postgresql://…`."""
+        self._database_url = database_url.replace("postgresql+asyncpg://", "postgresql://", 1)
+        self._kafka = kafka
+        self._patience_s = patience_s
+        self._stopped = asyncio.Event()
+        self._wake = asyncio.Event()
+        self._active = asyncio.Event()
+        self._waits_for: str | None = None
+        self._backoff_s = _SHORTEST_BACKOFF_S
+
+    async def run(self) -> None:
+        """Relay until `stop` is called; the batch at hand is finished first. Cancelling it drops that batch."""
+        while not self._stopped.is_set():
+            try:
+                await self._serve()
+            except _AWAY as error:
+                await self._back_off("postgresql", error)
+
+    def stop(self) -> None:
+        """Make `run` return soon. Call it from the event loop."""
+        self._stopped.set()
+        self._wake.set()
+
+    async def wait_active(self) -> None:
+        """Return once this relay is the one that sends."""
+        await self._active.wait()
+
+    async def _serve(self) -> None:
+        connection = await asyncpg.connect(
+            self._database_url, timeout=5, command_timeout=_QUERY_TIMEOUT_S, server_settings=_KEEPALIVE
+        )
+        try:
+            await connection.add_listener(CHANNEL, self._on_notify)
+            while not self._stopped.is_set():
+                if await connection.fetchval("SELECT pg_try_advisory_lock($1)", LOCK):
+                    await self._relay(connection)
+                else:
+                    await self._sleep(_STAND_BY_S)
+        finally:
+            self._active.clear()
+            with suppress(*_AWAY):
+                await connection.close(timeout=1)
+
+    async def _relay(self, connection: Connection) -> None:
+        producer = RecordProducer(
+            {**self._kafka.client_config(), "reconnect.backoff.max.ms": "1000"}, patience_s=self._patience_s
+        )
+        try:
+            self._active.set()
+            log.info("relay.active")
+            while not self._stopped.is_set():
+                self._wake.clear()
+                try:
+                    if not await self._send_batch(connection, producer):
+                        await self._sleep(_LOOK_EVERY_S)
+                except ProducingError as error:
+                    await self._back_off("kafka", error)
+        finally:
+            await asyncio.to_thread(producer.close, 0)
+
+    async def _send_batch(self, connection: Connection, producer: RecordProducer) -> bool:
+        """Send the oldest rows and delete those that the brokers have; return whether there were any.
+
+        Raises what Kafka said about the first row it did not take: that row and the later ones of its key stay.
+        """
+        rows = [_row_of(found) for found in await connection.fetch(_NEXT_ROWS, _BATCH)]
+        reports = [asyncio.wrap_future(_send(producer, row.record)) for row in rows]
+        await _all_reported(reports, connection)
+        sent, error = sort_out(rows, [report.exception() for report in reports])
+        if sent:
+            await connection.execute(_DELETE_ROWS, [row.id for row in sent])
+            log.debug("relay.sent", rows=len(sent))
+        if error is not None:
+            raise error
+        self._go_on()
+        return bool(rows)
+
+    def _on_notify(self, *_: object) -> None:
+        self._wake.set()
+
+    async def _sleep(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._wake.wait(), seconds)
+        if not self._stopped.is_set():
+            self._wake.clear()
+
+    async def _back_off(self, waits_for: str, error: Exception) -> None:
+        if waits_for != self._waits_for:
+            log.warning("relay.waiting", waits_for=waits_for, error=f"{type(error).__name__}: {error}")
+        self._waits_for = waits_for
+        await self._sleep(self._backoff_s)
+        self._backoff_s = min(self._backoff_s * 2, _LONGEST_BACKOFF_S)
+
+    def _go_on(self) -> None:
+        if self._waits_for is not None:
+            log.info("relay.going_on", waited_for=self._waits_for)
+        self._waits_for, self._backoff_s = None, _SHORTEST_BACKOFF_S
+
+
+def sort_out(rows: Sequence[Row], errors: Sequence[BaseException | None]) -> tuple[list[Row], BaseException | None]:
+    """Return the rows that are done with, and the first error.
+
+    A row is done when the brokers have it and no earlier row of its key failed: that one will be sent again, and the
+    later one after it.
+    """
+    failed: set[tuple[str, bytes | None]] = set()
+    sent = []
+    for row, error in zip(rows, errors, strict=True):
+        place = (row.record.topic, row.record.key)
+        if error is not None:
+            failed.add(place)
+        elif place not in failed:
+            sent.append(row)
+    return sent, next((error for error in errors if error is not None), None)
+
+
+def _send(producer: RecordProducer, record: Outgoing) -> Future[None]:
+    future: Future[None] = Future()
+    future.set_running_or_notify_cancel()  # a report may come when nobody waits for it any more
+
+    def report(error: ProducingError | None) -> None:
+        if error is None:
+            future.set_result(None)
+        else:
+            future.set_exception(error)
+
+    try:
+        producer.produce(record, report)
+    except ProducingError as error:  # refused before it was queued, such as a record over the size limit
+        future.set_exception(error)
+    return future
+
+
+async def _all_reported(reports: Sequence[asyncio.Future[None]], connection: Connection) -> None:
+    """Wait for every report, looking meanwhile whether the lock is still ours; raises when its connection is gone."""
+    waiting = set(reports)
+    try:
+        while waiting:
+            _, waiting = await asyncio.wait(waiting, timeout=_HEARTBEAT_S)
+            if waiting:
+                await connection.execute("SELECT 1")
+    finally:
+        for future in waiting:
+            future.cancel()
+
+
+def _row_of(found: asyncpg.Record) -> Row:
+    headers = headers_from_json(orjson.loads(found["headers"]))
+    return Row(found["id"], Outgoing(found["topic"], found["key"], found["value"], headers))
