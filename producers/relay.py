@@ -25,7 +25,7 @@ import structlog
 
 from producers.errors import ProducingError
 from producers.outbox import CHANNEL, headers_from_json
-from producers.records import Outgoing, RecordProducer
+from producers.records import Outgoing, RecordProducer, ReportThread
 from producers.settings import KafkaSettings
 
 log = structlog.get_logger("producers.relay")
@@ -109,6 +109,7 @@ class Relay:
         producer = RecordProducer(
             {**self._kafka.client_config(), "reconnect.backoff.max.ms": "1000"}, patience_s=self._patience_s
         )
+        reports = ReportThread(producer)
         try:
             self._active.set()
             log.info("relay.active")
@@ -120,7 +121,7 @@ class Relay:
                 except ProducingError as error:
                     await self._back_off("kafka", error)
         finally:
-            await asyncio.to_thread(producer.close, 0)
+            await asyncio.to_thread(_drop, producer, reports)
 
     async def _send_batch(self, connection: Connection, producer: RecordProducer) -> bool:
         """Send the oldest rows and delete those that the brokers have; return whether there were any.
@@ -176,6 +177,11 @@ def sort_out(rows: Sequence[Row], errors: Sequence[BaseException | None]) -> tup
         elif place not in failed:
             sent.append(row)
     return sent, next((error for error in errors if error is not None), None)
+
+
+def _drop(producer: RecordProducer, reports: ReportThread) -> None:
+    producer.close(0)  # what is unreported is still in the table
+    reports.stop()
 
 
 def _send(producer: RecordProducer, record: Outgoing) -> Future[None]:
