@@ -1,0 +1,117 @@
+"""The FastAPI application: its routes, and what they work with from start to end."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import structlog
+from fastapi import FastAPI
+from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from api import health, problems
+from api.access import Access
+from api.callers import Callers
+from api.database import engine_of
+from api.errors import UnfitSettings
+from api.events import routes as events
+from api.events.publishing import EventPublishing
+from api.metrics import Metrics
+from api.readiness import ReadyChecks
+from api.services import Services
+from api.settings import ApiSettings
+from api.subscriptions import routes as subscriptions
+from api.subscriptions.tables import SubscriptionRow
+from producers.settings import KafkaSettings
+from schemas.sealing import SECRET_PURPOSE, Sealer, SealingError
+
+log = structlog.get_logger("api.app")
+
+VERSION: Final = "1"
+
+
+def create_app(settings: ApiSettings, kafka: KafkaSettings) -> FastAPI:
+    """Return the application; it connects when its lifespan begins.
+
+    Raises UnfitSettings when the master key or the administrator's token is missing or unfit. Its lifespan raises it
+    too, when the master key is not the one that sealed what is in the database.
+    """
+    sealer, metrics = settings.sealer(), Metrics()
+    callers = Callers(admin_token=settings.administrators_token(), admin_organization=settings.admin_organization)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        engine = engine_of(settings)
+        await _check_master_key(engine, sealer)
+        publishing = EventPublishing(
+            kafka, metrics, largest_bytes=settings.largest_event_bytes, most_waiting=settings.most_waiting_events
+        )
+        app.state.engine = engine
+        app.state.services = Services(
+            settings=settings,
+            kafka=kafka,
+            sealer=sealer,
+            engine=engine,
+            publishing=publishing,
+            metrics=metrics,
+            ready=ReadyChecks(engine, kafka),
+        )
+        try:
+            yield
+        finally:
+            await asyncio.to_thread(publishing.close)
+            await engine.dispose()
+
+    app = FastAPI(
+        title="Hookline",
+        version=VERSION,
+        description="Domain events on Kafka become signed webhooks that arrive.",
+        lifespan=lifespan,
+        redirect_slashes=False,
+        docs_url=None,  # its scripts come from another host
+        redoc_url=None,
+    )
+    app.state.callers = callers
+    app.state.largest_body_bytes = settings.largest_event_bytes
+    app.add_middleware(Access, metrics=metrics)
+    problems.add_handlers(app)
+    for router in (subscriptions.router, events.router, health.router):
+        app.include_router(router)
+    _describe_problems(app)
+    return app
+
+
+async def _check_master_key(engine: AsyncEngine, sealer: Sealer) -> None:
+    """Refuse to start with a master key that does not open what is there; a database that is away is no reason to."""
+    newest = (
+        select(SubscriptionRow.id, SubscriptionRow.organization_id, SubscriptionRow.secrets)
+        .order_by(SubscriptionRow.id.desc())
+        .limit(1)
+    )
+    try:
+        async with engine.connect() as connection:
+            found = (await connection.execute(newest)).one_or_none()
+    except (OSError, SQLAlchemyError) as error:  # away, or not upgraded yet: /readyz says so
+        log.warning("api.master_key_not_checked", error=type(error).__name__)
+        return
+    if found is None:
+        return
+    try:
+        sealer.open(found.secrets[0], organization=found.organization_id, row=found.id, purpose=SECRET_PURPOSE)
+    except SealingError as error:
+        await engine.dispose()
+        raise UnfitSettings(f"HOOKLINE_MASTER_KEYS does not open what is in the database: {error}") from None
+
+
+def _describe_problems(app: FastAPI) -> None:
+    """Add the problem document's schema, to which the routes' responses refer, to the OpenAPI description."""
+    describe = app.openapi
+
+    def with_problems() -> dict[str, Any]:
+        document = describe()
+        document.setdefault("components", {}).setdefault("schemas", {})["Problem"] = problems.SCHEMA
+        return document
+
+    app.openapi = with_problems  # type: ignore[method-assign] # FastAPI's documented way to extend it

@@ -1,0 +1,1 @@
+"""Events: publishing them over REST, and the catalogue of their types."""

@@ -1,0 +1,34 @@
+"""What routes work with, made once at the start and named in one place."""
+
+from dataclasses import dataclass
+from typing import Annotated, cast
+
+from fastapi import Depends, Request
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from api.events.publishing import EventPublishing
+from api.metrics import Metrics
+from api.readiness import ReadyChecks
+from api.settings import ApiSettings
+from producers.settings import KafkaSettings
+from schemas.sealing import Sealer
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The parts behind the routes."""
+
+    settings: ApiSettings
+    kafka: KafkaSettings
+    sealer: Sealer
+    engine: AsyncEngine
+    publishing: EventPublishing
+    metrics: Metrics
+    ready: ReadyChecks
+
+
+def _services(request: Request) -> Services:
+    return cast(Services, request.app.state.services)
+
+
+AllServices = Annotated[Services, Depends(_services)]

@@ -1,0 +1,102 @@
+"""The API's settings, from `HOOKLINE_…` in the environment (and `DATABASE_URL`), or given."""
+
+from pathlib import Path
+from typing import Final
+
+from pydantic import AliasChoices, Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from api.errors import UnfitSettings
+from schemas.envelope import LARGEST_EVENT_BYTES
+from schemas.ids import is_organization_id
+from schemas.sealing import Sealer, SealingError, sealer_of
+
+SHORTEST_TOKEN: Final = 16  # characters: a token is compared, not slowed down, so it must not be guessable
+
+
+class ApiSettings(BaseSettings):
+    """What the API needs to know besides where Kafka is (`producers.settings.KafkaSettings`)."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="HOOKLINE_", extra="ignore", populate_by_name=True, hide_input_in_errors=True
+    )
+
+    database_url: str = Field(
+        default="postgresql://127.0.0.1:5432/hookline",
+        validation_alias=AliasChoices("database_url", "DATABASE_URL"),
+        repr=False,
+    )
+    """PostgreSQL as libpq writes it, `postgresql://user:password@host:port/database?sslmode=…`; `DATABASE_URL`."""
+    master_keys: SecretStr | None = None
+    """Master keys that seal secrets: `id:base64 of 32 bytes`, several between commas, the first one seals."""
+    master_keys_file: Path | None = None
+    """A file that holds `master_keys`, when the environment must not."""
+    admin_token: SecretStr | None = None
+    """The administrator's bearer token, at least 16 characters."""
+    admin_token_file: Path | None = None
+    """A file that holds `admin_token`."""
+    admin_organization: str = "org_default"
+    """The organization in which the administrator acts, unless the header `Hookline-Organization` names another."""
+    development: bool = False
+    """Let subscriptions name http:// and loopback endpoints. Never on in production: it opens the machine itself."""
+    largest_event_bytes: int = Field(default=LARGEST_EVENT_BYTES, ge=1024, le=1024 * 1024)
+    """Bytes of JSON that a request's body may have; more is answered with 413."""
+    most_waiting_events: int = Field(default=1000, ge=1)
+    """Events that may wait for Kafka at once in this process; one more is answered with 503."""
+    api_host: str = "127.0.0.1"
+    """The address to listen on."""
+    api_port: int = Field(default=8000, ge=0, le=65535)
+    """The port to listen on; 0 picks a free one."""
+    shutdown_s: int = Field(default=10, ge=1)
+    """Seconds that requests at hand may take when the process is told to stop."""
+    database_connections: int = Field(default=10, ge=1)
+    """Connections to PostgreSQL that this process holds at most."""
+    database_wait_s: float = Field(default=5.0, gt=0)
+    """Seconds to wait for a connection, and for a connection's making, before answering 503."""
+    database_query_s: float = Field(default=10.0, gt=0)
+    """Seconds that one statement may take."""
+
+    @field_validator("database_url")
+    @classmethod
+    def _as_libpq_writes_it(cls, url: str) -> str:
+        for prefix in ("postgresql+asyncpg://", "postgresql+psycopg://", "postgres://"):
+            if url.startswith(prefix):
+                return "postgresql://" + url.removeprefix(prefix)
+        if not url.startswith("postgresql://"):
+            raise ValueError("must begin with postgresql://")
+        return url
+
+    @field_validator("admin_organization")
+    @classmethod
+    def _an_organization(cls, organization_id: str) -> str:
+        if not is_organization_id(organization_id):
+            raise ValueError("must be 1 to 100 letters, digits and . _ : -")
+        return organization_id
+
+    def sealer(self) -> Sealer:
+        """Return what seals secrets; raises UnfitSettings when the master key is missing or unfit."""
+        keys = _given(self.master_keys, self.master_keys_file, "HOOKLINE_MASTER_KEYS")
+        try:
+            return sealer_of(keys)
+        except SealingError as error:
+            raise UnfitSettings(f"HOOKLINE_MASTER_KEYS: {error}") from None
+
+    def administrators_token(self) -> str:
+        """Return the administrator's token; raises UnfitSettings when it is missing or too short."""
+        token = _given(self.admin_token, self.admin_token_file, "HOOKLINE_ADMIN_TOKEN")
+        if len(token) < SHORTEST_TOKEN or not token.isascii() or not token.isprintable() or " " in token:
+            raise UnfitSettings(
+                f"HOOKLINE_ADMIN_TOKEN must be at least {SHORTEST_TOKEN} ASCII characters without spaces"
+            )
+        return token
+
+
+def _given(value: SecretStr | None, file: Path | None, name: str) -> str:
+    if value is not None and value.get_secret_value().strip():
+        return value.get_secret_value().strip()
+    if file is None:
+        raise UnfitSettings(f"set {name}, or {name}_FILE to a file that holds it")
+    try:
+        return file.read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UnfitSettings(f"{name}_FILE cannot be read: {type(error).__name__}") from None

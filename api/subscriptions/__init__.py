@@ -1,0 +1,1 @@
+"""Subscriptions: an integrator's endpoint, which events it wants, its secret and its settings."""

@@ -1,0 +1,171 @@
+"""The JSON of subscriptions: what comes in and what goes out."""
+
+import re
+from collections.abc import Callable
+from datetime import datetime
+from typing import Annotated, Any, Final, TypeVar
+
+import orjson
+from pydantic import AfterValidator, BaseModel, Field, JsonValue, SecretStr
+from pydantic.json_schema import SkipJsonSchema
+from pydantic_core import PydanticCustomError
+
+from api.requests import JsonBody
+from api.subscriptions.headers import MASK, check_headers, checked_header
+from schemas.catalogue import catalogue
+from schemas.errors import InvalidInput
+from schemas.patterns import checked_pattern
+from schemas.signing import key_of
+
+DEFAULT_TIMEOUT_S: Final = 15.0
+MOST_EVENT_TYPES: Final = 100
+LARGEST_METADATA_BYTES: Final = 8192
+_HEX_SECRET: Final = re.compile(r"[0-9A-Fa-f]{64}")
+
+T = TypeVar("T")
+
+
+def _holds(check: Callable[[T], object]) -> AfterValidator:
+    """Return a validator that keeps the value when `check` raises no InvalidInput; pydantic adds where it stands."""
+
+    def validate(value: T) -> T:
+        try:
+            check(value)
+        except InvalidInput as error:
+            raise PydanticCustomError("invalid", "{detail}", {"detail": error.detail}) from None
+        return value
+
+    return AfterValidator(validate)
+
+
+def _check_event_types(patterns: list[str]) -> None:
+    if len(set(patterns)) < len(patterns):
+        raise InvalidInput("name each event type once")
+
+
+def _check_own_headers(headers: dict[str, Any]) -> None:
+    for name, value in headers.items():
+        checked_header(name, "removed" if value is None else value)
+    check_headers(headers)
+
+
+def _check_new_headers(headers: dict[str, str]) -> None:
+    _check_own_headers(headers)
+    if MASK in headers.values():
+        raise InvalidInput(f"{MASK} is how we hide a value: give the value itself")
+
+
+def check_metadata(metadata: dict[str, JsonValue]) -> None:
+    """Raise InvalidInput when metadata is too large, or holds a number that JSON's readers would not keep."""
+    try:
+        size = len(orjson.dumps(metadata))
+    except orjson.JSONEncodeError as error:
+        raise InvalidInput(f"cannot be kept: {error}") from None
+    if size > LARGEST_METADATA_BYTES:
+        raise InvalidInput(f"holds {size:,} bytes of JSON; at most {LARGEST_METADATA_BYTES:,} are kept")
+
+
+def _check_secret(secret: SecretStr) -> None:
+    key_of_given(secret)
+
+
+def _check_given(value: object) -> None:
+    if value is None:
+        raise InvalidInput("cannot be removed: give a value or leave the field out")
+
+
+def key_of_given(secret: SecretStr) -> bytes:
+    """Return the key bytes of a caller's own secret.
+
+    `whsec_…` as Standard Webhooks writes it, or 64 hexadecimal characters from an older system: they are taken as the
+    32 bytes that they spell, and belong to `whsec_` and base64 of these bytes from then on. Raises InvalidInput, never
+    quoting the secret.
+    """
+    text = secret.get_secret_value()
+    return bytes.fromhex(text) if _HEX_SECRET.fullmatch(text) else key_of(text)
+
+
+def _without_default(schema: dict[str, Any]) -> None:
+    schema.pop("default", None)  # a field that is left out of a PATCH has no default: it stays as it is
+
+
+Url = Annotated[str, Field(min_length=1, max_length=2048, examples=["https://example.com/webhooks"])]
+Pattern = Annotated[str, _holds(lambda pattern: checked_pattern(pattern, catalogue()))]
+EventTypes = Annotated[
+    list[Pattern],
+    Field(
+        min_length=1,
+        max_length=MOST_EVENT_TYPES,
+        description="Names, `user.*` for all that begin with `user.`, or `*` for all.",
+        examples=[["user.created", "quest.*"]],
+    ),
+    _holds(_check_event_types),
+]
+Description = Annotated[str, Field(max_length=1000)]
+OwnHeaders = Annotated[dict[str, str], Field(description="Sent with every webhook."), _holds(_check_new_headers)]
+HeadersPatch = Annotated[
+    dict[str, str | None],
+    Field(description="Merged with those that are kept: null removes one, `***` leaves it as it is."),
+    _holds(_check_own_headers),
+]
+TimeoutS = Annotated[float, Field(ge=1, le=60, allow_inf_nan=False, description="Seconds one attempt may take.")]
+Metadata = Annotated[dict[str, JsonValue], _holds(check_metadata)]
+Secret = Annotated[
+    SecretStr,
+    Field(description="Your own: `whsec_…` of 24 to 64 bytes, or 64 hexadecimal characters for 32 bytes."),
+    _holds(_check_secret),
+]
+
+
+class NewSubscription(JsonBody):
+    """What makes a subscription. null is the same as leaving an optional field out."""
+
+    url: Url
+    event_types: EventTypes
+    description: Description | None = None
+    headers: OwnHeaders | None = None
+    timeout_s: TimeoutS | None = Field(default=None, description="Seconds one attempt may take; 15 unless given.")
+    enabled: bool = True
+    metadata: Metadata | None = None
+    secret: Secret | None = None
+
+
+class SubscriptionPatch(JsonBody):
+    """A merge patch (RFC 7396): fields that are left out stay, null takes an optional one back to its default."""
+
+    url: Annotated[Url | SkipJsonSchema[None], _holds(_check_given)] = Field(
+        default=None, json_schema_extra=_without_default
+    )
+    event_types: Annotated[EventTypes | SkipJsonSchema[None], _holds(_check_given)] = Field(
+        default=None, json_schema_extra=_without_default
+    )
+    enabled: Annotated[bool | SkipJsonSchema[None], _holds(_check_given)] = Field(
+        default=None, json_schema_extra=_without_default
+    )
+    description: Description | None = Field(default=None, json_schema_extra=_without_default)
+    headers: HeadersPatch | None = Field(default=None, json_schema_extra=_without_default)
+    timeout_s: TimeoutS | None = Field(default=None, json_schema_extra=_without_default)
+    metadata: dict[str, JsonValue] | None = Field(default=None, json_schema_extra=_without_default)
+
+
+class SubscriptionBody(BaseModel):
+    """A subscription as it is shown: never its secret, and its own headers without their values."""
+
+    id: str
+    url: str
+    event_types: list[str]
+    description: str | None
+    headers: dict[str, str] = Field(description=f"Their values are hidden: `{MASK}`.")
+    timeout_s: float
+    enabled: bool
+    disabled_reason: str | None = Field(description="`manual` when a caller disabled it; null while it is enabled.")
+    metadata: dict[str, JsonValue]
+    version: int = Field(description="Rises with every change; the ETag holds it too.")
+    created_at: datetime
+    updated_at: datetime
+
+
+class CreatedSubscription(SubscriptionBody):
+    """A subscription that was just made, with its secret: this is the only answer that shows it."""
+
+    secret: str

@@ -1,0 +1,150 @@
+"""From what a caller sends to a row, and from a row to what a caller sees. No query here, and no URL is judged."""
+
+import base64
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import cast
+
+import orjson
+from pydantic import JsonValue
+
+from api.subscriptions.bodies import (
+    DEFAULT_TIMEOUT_S,
+    CreatedSubscription,
+    NewSubscription,
+    SubscriptionBody,
+    SubscriptionPatch,
+    check_metadata,
+    key_of_given,
+)
+from api.subscriptions.headers import MASK, merged
+from api.subscriptions.tables import MANUAL, SubscriptionRow
+from schemas.errors import InvalidInput
+from schemas.ids import OrganizationId, new_subscription_id
+from schemas.redaction import Json
+from schemas.sealing import HEADERS_PURPOSE, SECRET_PURPOSE, Sealer
+from schemas.signing import PREFIX, key_of, new_secret
+
+
+def row_of(
+    body: NewSubscription, *, url: str, organization_id: OrganizationId, sealer: Sealer
+) -> tuple[SubscriptionRow, str]:
+    """Return a new row for a checked URL, and its secret as `whsec_…`, which is not shown again."""
+    secret = new_secret() if body.secret is None else _written(key_of_given(body.secret))
+    now = datetime.now(UTC)
+    row = SubscriptionRow(
+        id=new_subscription_id(),
+        organization_id=organization_id,
+        version=0,
+        url=url,
+        event_types=body.event_types,
+        description=body.description,
+        timeout_ms=_milliseconds(body.timeout_s),
+        enabled=body.enabled,
+        disabled_reason=None if body.enabled else MANUAL,
+        about=body.metadata or {},
+        created_at=now,
+        updated_at=now,
+    )
+    row.headers = _sealed_headers(sealer, row, body.headers or {})
+    row.secrets = [sealer.seal(key_of(secret), organization=organization_id, row=row.id, purpose=SECRET_PURPOSE)]
+    return row, secret
+
+
+def apply(patch: SubscriptionPatch, row: SubscriptionRow, *, url: str | None, sealer: Sealer) -> None:
+    """Change what the patch names; `url` is its URL, checked. Raises InvalidInput when the merged whole does not hold.
+
+    Enabling forgets why it was disabled; disabling what is disabled already keeps the reason.
+    """
+    given = patch.model_fields_set
+    if url is not None:
+        row.url = url
+    if patch.event_types is not None:
+        row.event_types = patch.event_types
+    if "description" in given:
+        row.description = patch.description
+    if "timeout_s" in given:
+        row.timeout_ms = _milliseconds(patch.timeout_s)
+    if patch.enabled is not None:
+        row.enabled = patch.enabled
+        row.disabled_reason = None if patch.enabled else row.disabled_reason or MANUAL
+    if "metadata" in given:
+        row.about = cast(dict[str, Json], _merged_metadata(row.about, patch.metadata))
+    if "headers" in given:
+        _apply_headers(patch.headers, row, sealer)
+
+
+def shown(row: SubscriptionRow, sealer: Sealer) -> SubscriptionBody:
+    """Return a row as its body: the secret stays out, header values are hidden."""
+    return SubscriptionBody(
+        id=row.id,
+        url=row.url,
+        event_types=row.event_types,
+        description=row.description,
+        headers=dict.fromkeys(_opened_headers(sealer, row), MASK),
+        timeout_s=row.timeout_ms / 1000,
+        enabled=row.enabled,
+        disabled_reason=row.disabled_reason,
+        metadata=row.about,
+        version=row.version,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+    )
+
+
+def shown_once(row: SubscriptionRow, secret: str, sealer: Sealer) -> CreatedSubscription:
+    """Return a new row as its body, with the secret."""
+    return CreatedSubscription(**dict(shown(row, sealer)), secret=secret)
+
+
+def _written(key: bytes) -> str:
+    return PREFIX + base64.b64encode(key).decode()
+
+
+def _milliseconds(timeout_s: float | None) -> int:
+    return round((DEFAULT_TIMEOUT_S if timeout_s is None else timeout_s) * 1000)
+
+
+def _apply_headers(change: Mapping[str, str | None] | None, row: SubscriptionRow, sealer: Sealer) -> None:
+    try:
+        headers = {} if change is None else merged(_opened_headers(sealer, row), change)
+    except InvalidInput as error:
+        raise InvalidInput(error.detail, pointer="/headers") from error
+    row.headers = _sealed_headers(sealer, row, headers)
+
+
+def _merged_metadata(kept: Json, change: dict[str, JsonValue] | None) -> Json:
+    result = {} if change is None else _merged(kept, cast(Json, change))
+    try:
+        check_metadata(cast(dict[str, JsonValue], result))
+    except InvalidInput as error:
+        raise InvalidInput(error.detail, pointer="/metadata") from error
+    return result
+
+
+def _merged(kept: Json, change: Json) -> Json:
+    """Return a JSON value with a merge patch applied, as RFC 7396, 2 spells it."""
+    if not isinstance(change, dict):
+        return change
+    result = dict(kept) if isinstance(kept, dict) else {}
+    for name, value in change.items():
+        if value is None:
+            result.pop(name, None)
+        else:
+            result[name] = _merged(result.get(name), value)
+    return result
+
+
+def _sealed_headers(sealer: Sealer, row: SubscriptionRow, headers: Mapping[str, str]) -> bytes | None:
+    if not headers:
+        return None
+    return sealer.seal(
+        orjson.dumps(dict(headers)), organization=row.organization_id, row=row.id, purpose=HEADERS_PURPOSE
+    )
+
+
+def _opened_headers(sealer: Sealer, row: SubscriptionRow) -> dict[str, str]:
+    if row.headers is None:
+        return {}
+    opened = sealer.open(row.headers, organization=row.organization_id, row=row.id, purpose=HEADERS_PURPOSE)
+    return cast(dict[str, str], orjson.loads(opened))

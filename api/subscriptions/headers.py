@@ -1,0 +1,56 @@
+"""The subscriber's own request headers: which names and values may be set, and how they are shown."""
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+from schemas.errors import InvalidInput
+
+MOST_HEADERS: Final = 20
+LONGEST_VALUE: Final = 4096
+MASK: Final = "***"  # instead of every value: most of them are credentials
+
+_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}")  # RFC 9110, 5.6.2
+_VALUE: Final = re.compile(r"[!-~](?:[ \t!-~]*[!-~])?")  # RFC 9110, 5.5, without the obsolete bytes above ASCII
+_OURS: Final = frozenset(
+    {
+        # What HTTP/1.1 itself uses between two hops (RFC 9110, 7.6.1), and what would split or reroute a request.
+        "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer",
+        "transfer-encoding", "upgrade", "expect", "host", "content-length", "content-type", "content-encoding",
+        "accept-encoding", "user-agent", "traceparent", "tracestate",
+    }
+)  # fmt: skip
+_OUR_PREFIXES: Final = ("webhook-", "hookline-")
+
+
+def checked_header(name: str, value: str) -> None:
+    """Raise InvalidInput, without the value, unless a subscriber may send this header with each webhook."""
+    if not _TOKEN.fullmatch(name):
+        raise InvalidInput("a header's name is 1 to 100 letters, digits and !#$%&'*+-.^_`|~")
+    if name.lower() in _OURS or name.lower().startswith(_OUR_PREFIXES):
+        raise InvalidInput(f"{name} is set by Hookline or by HTTP itself; choose another name")
+    if not _VALUE.fullmatch(value) or len(value) > LONGEST_VALUE:
+        raise InvalidInput(f"a header's value is 1 to {LONGEST_VALUE:,} printable ASCII characters, no space around it")
+
+
+def check_headers(headers: Mapping[str, str]) -> None:
+    """Raise InvalidInput when there are too many, or two whose names differ in case only."""
+    if len(headers) > MOST_HEADERS:
+        raise InvalidInput(f"at most {MOST_HEADERS} headers, these are {len(headers)}")
+    if len({name.lower() for name in headers}) < len(headers):
+        raise InvalidInput("header names are the same in upper and lower case: give each one once")
+
+
+def merged(kept: Mapping[str, str], change: Mapping[str, str | None]) -> dict[str, str]:
+    """Return `kept` with a merge patch (RFC 7396) applied: null removes a header, the mask leaves it as it is."""
+    result = {name.lower(): (name, value) for name, value in kept.items()}
+    for name, value in change.items():
+        if value is None:
+            result.pop(name.lower(), None)
+        elif value != MASK:
+            result[name.lower()] = (name, value)
+        elif name.lower() not in result:
+            raise InvalidInput(f"{MASK} stands for a value that is kept, and there is none of this name")
+    headers = dict(result.values())
+    check_headers(headers)
+    return headers
