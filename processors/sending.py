@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Final, Self
-from weakref import WeakSet
+from weakref import WeakKeyDictionary
 
 import aiohttp
 from multidict import CIMultiDictProxy
@@ -41,10 +41,11 @@ class _Response(aiohttp.ClientResponse):
     address: str | None = None
 
     async def start(self, connection: Any) -> Self:
-        peer = connection.transport.get_extra_info("peername") if connection.transport is not None else None
-        self.address = f"{peer[0]}:{peer[1]}" if peer else None
-        was_kept = connection.protocol in _KEPT_CONNECTIONS
-        _KEPT_CONNECTIONS.add(connection.protocol)
+        self.address = _PEERS.get(connection.protocol)
+        was_kept = self.address is not None
+        if not was_kept:
+            peer = connection.transport.get_extra_info("peername") if connection.transport is not None else None
+            self.address = _PEERS[connection.protocol] = f"{peer[0]}:{peer[1]}" if peer else ""
         try:
             await super().start(connection)
         except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
@@ -54,7 +55,8 @@ class _Response(aiohttp.ClientResponse):
         return self
 
 
-_KEPT_CONNECTIONS: Final[WeakSet[object]] = WeakSet()
+# The peers of open connections that were used before: asking the socket costs a system call a request.
+_PEERS: Final[WeakKeyDictionary[object, str]] = WeakKeyDictionary()
 
 
 class Sender:
