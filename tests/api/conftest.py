@@ -1,0 +1,56 @@
+"""The app as a client sees it: over ASGI, on the real PostgreSQL."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx
+import pytest_asyncio
+from pydantic import SecretStr
+
+from api.app import create_app
+from api.migrations import upgrade
+from api.settings import ApiSettings
+from producers.settings import KafkaSettings
+
+TOKEN = "an-administrators-token"
+MASTER_KEYS = "k1:" + "A" * 43 + "="
+NO_DATABASE_URL = "postgresql://nobody@127.0.0.1:1/nothing"
+NO_KAFKA = KafkaSettings(bootstrap_servers="127.0.0.1:1")
+
+
+def settings_of(database_url: str, **others: object) -> ApiSettings:
+    given = {"database_url": database_url, "master_keys": SecretStr(MASTER_KEYS), "admin_token": SecretStr(TOKEN)}
+    return ApiSettings.model_validate({**given, **others})
+
+
+@asynccontextmanager
+async def client_of(settings: ApiSettings, kafka: KafkaSettings = NO_KAFKA) -> AsyncIterator[httpx.AsyncClient]:
+    """Yield a client with the administrator's token, to an app that runs from start to end."""
+    app = create_app(settings, kafka)
+    transport = httpx.ASGITransport(app)
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=transport, base_url="http://api", headers=headers, timeout=30) as client,
+    ):
+        yield client
+
+
+@pytest_asyncio.fixture
+async def upgraded_url(database_url: str) -> str:
+    await upgrade(database_url)
+    return database_url
+
+
+@pytest_asyncio.fixture
+async def api(upgraded_url: str) -> AsyncIterator[httpx.AsyncClient]:
+    """A client to the app as it is in production: https and public addresses only."""
+    async with client_of(settings_of(upgraded_url)) as client:
+        yield client
+
+
+@pytest_asyncio.fixture
+async def bare_api() -> AsyncIterator[httpx.AsyncClient]:
+    """A client to the app without a database: what is refused before anything is looked up needs none."""
+    async with client_of(settings_of(NO_DATABASE_URL)) as client:
+        yield client
