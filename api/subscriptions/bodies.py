@@ -7,7 +7,6 @@ from typing import Annotated, Any, Final, TypeVar
 
 import orjson
 from pydantic import AfterValidator, BaseModel, Field, JsonValue, SecretStr
-from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import PydanticCustomError
 
 from api.requests import JsonBody
@@ -69,11 +68,6 @@ def _check_secret(secret: SecretStr) -> None:
     key_of_given(secret)
 
 
-def _check_given(value: object) -> None:
-    if value is None:
-        raise InvalidInput("cannot be removed: give a value or leave the field out")
-
-
 def key_of_given(secret: SecretStr) -> bytes:
     """Return the key bytes of a caller's own secret.
 
@@ -131,17 +125,14 @@ class NewSubscription(JsonBody):
 
 
 class SubscriptionPatch(JsonBody):
-    """A merge patch (RFC 7396): fields that are left out stay, null takes an optional one back to its default."""
+    """A merge patch (RFC 7396): fields that are left out stay, null takes an optional one back to its default.
 
-    url: Annotated[Url | SkipJsonSchema[None], _holds(_check_given)] = Field(
-        default=None, json_schema_extra=_without_default
-    )
-    event_types: Annotated[EventTypes | SkipJsonSchema[None], _holds(_check_given)] = Field(
-        default=None, json_schema_extra=_without_default
-    )
-    enabled: Annotated[bool | SkipJsonSchema[None], _holds(_check_given)] = Field(
-        default=None, json_schema_extra=_without_default
-    )
+    What was given is in `model_fields_set`; the values of the other fields mean nothing.
+    """
+
+    url: Url = Field(default="", json_schema_extra=_without_default)
+    event_types: EventTypes = Field(default=[], json_schema_extra=_without_default)
+    enabled: bool = Field(default=True, json_schema_extra=_without_default)
     description: Description | None = Field(default=None, json_schema_extra=_without_default)
     headers: HeadersPatch | None = Field(default=None, json_schema_extra=_without_default)
     timeout_s: TimeoutS | None = Field(default=None, json_schema_extra=_without_default)

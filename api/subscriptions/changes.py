@@ -59,13 +59,13 @@ def apply(patch: SubscriptionPatch, row: SubscriptionRow, *, url: str | None, se
     given = patch.model_fields_set
     if url is not None:
         row.url = url
-    if patch.event_types is not None:
+    if "event_types" in given:
         row.event_types = patch.event_types
     if "description" in given:
         row.description = patch.description
     if "timeout_s" in given:
         row.timeout_ms = _milliseconds(patch.timeout_s)
-    if patch.enabled is not None:
+    if "enabled" in given:
         row.enabled = patch.enabled
         row.disabled_reason = None if patch.enabled else row.disabled_reason or MANUAL
     if "metadata" in given:

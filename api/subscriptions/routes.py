@@ -120,7 +120,7 @@ async def change_subscription(
 ) -> SubscriptionBody:
     """Change what the body names, as a merge patch (RFC 7396). A patch that names nothing changes nothing."""
     url = None
-    if body.url is not None:  # before the row is locked: resolving a name may take seconds
+    if "url" in body.model_fields_set:  # before the row is locked: resolving a name may take seconds
         url = await checked_endpoint(body.url, development=services.settings.development)
     row = await _found_to_change(db, caller, subscription_id, request)
     if body.model_fields_set:

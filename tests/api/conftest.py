@@ -54,3 +54,10 @@ async def bare_api() -> AsyncIterator[httpx.AsyncClient]:
     """A client to the app without a database: what is refused before anything is looked up needs none."""
     async with client_of(settings_of(NO_DATABASE_URL)) as client:
         yield client
+
+
+@pytest_asyncio.fixture
+async def development_api(upgraded_url: str) -> AsyncIterator[httpx.AsyncClient]:
+    """A client to the app as it is in development: plain http and loopback are allowed."""
+    async with client_of(settings_of(upgraded_url, development=True)) as client:
+        yield client
