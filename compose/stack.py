@@ -1,0 +1,339 @@
+"""The whole stack on one machine, for development, the demo, the benchmarks and the flow tests.
+
+PostgreSQL and Kafka are the real servers; API, relay, worker and mover are the processes that production runs, started
+again when they end. All data is in one folder. `up` is `hookline up`.
+"""
+
+import fcntl
+import os
+import secrets
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import IO, Final
+
+import orjson
+
+from compose.children import Child, EmbeddedServerError, chosen_port, start_child
+from compose.kafka import EmbeddedKafka
+from compose.postgres import EmbeddedPostgres
+from schemas.errors import HooklineError
+from schemas.sealing import new_master_key
+
+Say = Callable[[str], None]
+
+API_PORT: Final = 8000
+KAFKA_PORT: Final = 9092
+_READY_WITHIN_S: Final = 60.0
+_LOOK_EVERY_S: Final = 0.1
+_SHORTEST_BACKOFF_S: Final = 0.2
+_LONGEST_BACKOFF_S: Final = 5.0
+_STEADY_S: Final = 10.0  # a process that ran this long starts over with the shortest backoff
+_HOOKLINE: Final = (sys.executable, "-m", "compose.command")
+_STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+# Who takes requests stops first, who stores last.
+_STOP_ORDER: Final = ("api", "relay", "worker", "mover")
+
+
+class FolderInUse(HooklineError):
+    """Another stack runs on this folder."""
+
+
+@dataclass(slots=True)
+class _Process:
+    """One of our processes: how to start it, the child that runs, and when to start it again."""
+
+    name: str
+    arguments: tuple[str, ...]
+    env: dict[str, str]
+    ready: Path
+    child: Child | None = None
+    started_at: float = 0.0
+    backoff_s: float = _SHORTEST_BACKOFF_S
+    not_before: float = 0.0
+    starts: int = 0
+    held: bool = field(default=False)
+
+
+class Stack:
+    """Starts, watches and stops everything. `start` returns when all is ready; `stop` leaves no process behind."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        api_port: int = 0,
+        kafka_port: int = 0,
+        workers: int = 1,
+        env: Mapping[str, str] | None = None,
+        say: Say = lambda _: None,
+    ) -> None:
+        """Prepare; nothing is started or written. Ports of 0 are picked. `env` adds settings for every process."""
+        self.folder = folder.absolute()
+        self._api_port = api_port
+        self._workers = workers
+        self._extra = dict(env or {})
+        self._say = say
+        self.postgres = EmbeddedPostgres(self.folder / "postgres")
+        self.kafka = EmbeddedKafka(self.folder / "kafka", port=kafka_port)
+        self.api_url = ""
+        self.admin_token = ""
+        self._processes: dict[str, _Process] = {}
+        self._lock: IO[str] | None = None
+        self._stopping = threading.Event()
+        self._guard = threading.Lock()
+        self._watcher = threading.Thread(target=self._watch, name="stack-watch", daemon=True)
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """Where Kafka is."""
+        return self.kafka.bootstrap_servers
+
+    @property
+    def database_url(self) -> str:
+        """Where PostgreSQL is, password included."""
+        return self.postgres.database_url
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Every setting that a process of this stack runs with."""
+        return {
+            **os.environ,
+            "DATABASE_URL": self.database_url,
+            "KAFKA_BOOTSTRAP_SERVERS": self.bootstrap_servers,
+            "HOOKLINE_DEVELOPMENT": "true",
+            "HOOKLINE_MASTER_KEYS_FILE": str(self.folder / "master-keys"),
+            "HOOKLINE_ADMIN_TOKEN_FILE": str(self.folder / "admin-token.secret"),
+            **self._extra,
+        }
+
+    def start(self) -> None:
+        """Start everything and return when it takes events; raises HooklineError and stops what had started."""
+        self._take_folder()
+        try:
+            self._start_servers()
+            self._prepare()
+            self._start_processes()
+            self._announce()
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """Stop everything, requests and deliveries at hand first; twice does no harm."""
+        self._stopping.set()
+        if self._watcher.is_alive():
+            self._watcher.join()
+        (self.folder / "stack.json").unlink(missing_ok=True)
+        for kind in _STOP_ORDER:
+            stopping = [process for process in self._processes.values() if process.name.partition("-")[0] == kind]
+            self._at_once(*[lambda process=process: _stop_child(process) for process in stopping])  # type: ignore[misc]
+        self._at_once(self.kafka.stop, self.postgres.stop)
+        self._release_folder()
+
+    def child(self, name: str) -> Child:
+        """Return the running child called `api`, `relay`, `mover` or `worker-<slot>`."""
+        child = self._processes[name].child
+        if child is None:
+            raise EmbeddedServerError(f"{name} is not running")
+        return child
+
+    def kill(self, name: str) -> None:
+        """SIGKILL one of our processes; the stack starts it again."""
+        self.child(name).kill()
+
+    def hold(self, name: str) -> None:
+        """Stop one of our processes and do not start it again until `release`."""
+        with self._guard:
+            self._processes[name].held = True
+        _stop_child(self._processes[name])
+
+    def release(self, name: str) -> None:
+        """Let a held process run again."""
+        with self._guard:
+            self._processes[name].held = False
+
+    def wait_until_ready(self, name: str, *, within_s: float = _READY_WITHIN_S) -> None:
+        """Return when the process says that it is ready; raises EmbeddedServerError with its last lines if not."""
+        process = self._processes[name]
+        deadline = time.monotonic() + within_s
+        while not process.ready.exists():
+            if time.monotonic() > deadline:
+                tail = "" if process.child is None else process.child.log_tail()
+                raise EmbeddedServerError(f"{name} was not ready within {within_s:.0f} s", log=tail)
+            if process.starts > 3:
+                tail = "" if process.child is None else process.child.log_tail()
+                raise EmbeddedServerError(f"{name} ends again and again", log=tail)
+            time.sleep(_LOOK_EVERY_S)
+
+    def _take_folder(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._lock = (self.folder / "lock").open("a+")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._lock.seek(0)
+            owner = self._lock.read().strip() or "unknown"
+            self._lock.close()
+            self._lock = None
+            raise FolderInUse(
+                f"another stack (process {owner}) runs on {self.folder}: stop it, or give another --folder"
+            ) from None
+        self._lock.truncate(0)
+        self._lock.write(str(os.getpid()))
+        self._lock.flush()
+
+    def _release_folder(self) -> None:
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def _start_servers(self) -> None:
+        def start(name: str, server: EmbeddedKafka | EmbeddedPostgres) -> None:
+            began = time.monotonic()
+            server.start()
+            server.wait_until_ready()
+            self._say(f"{name} ready after {time.monotonic() - began:.1f} s")
+
+        self._at_once(lambda: start("PostgreSQL", self.postgres), lambda: start("Kafka", self.kafka))
+
+    def _prepare(self) -> None:
+        _keep_secret(self.folder / "master-keys", new_master_key)
+        self.admin_token = _keep_secret(self.folder / "admin-token.secret", lambda: f"hkl_{secrets.token_urlsafe(32)}")
+        self._at_once(lambda: self._run("topics", "apply"), lambda: self._run("db", "upgrade"))
+        self._say("topics and tables are there")
+
+    def _run(self, *arguments: str) -> None:
+        """Run one of our commands to its end, as an operator would."""
+        name = "-".join(arguments)
+        log = self.folder / "logs" / f"{name}.log"
+        child = start_child(name, [*_HOOKLINE, *arguments], log=log, env=self.environment)
+        if child.process.wait(_READY_WITHIN_S) != 0:
+            raise EmbeddedServerError(f"hookline {' '.join(arguments)} failed", log=child.log_tail())
+
+    def _start_processes(self) -> None:
+        port = chosen_port(self._api_port, option="--api-port")
+        self.api_url = f"http://127.0.0.1:{port}"
+        self._add("api", ("api",), HOOKLINE_API_PORT=str(port))
+        self._add("relay", ("relay",))
+        self._add("mover", ("mover",))
+        for slot in range(self._workers):
+            self._add(f"worker-{slot}", ("worker",), HOOKLINE_WORKER_SLOT=str(slot))
+        began = time.monotonic()
+        self._watcher.start()
+        for name in self._processes:
+            self.wait_until_ready(name)
+        self._say(f"{', '.join(self._processes)} ready after {time.monotonic() - began:.1f} s")
+
+    def _add(self, name: str, arguments: tuple[str, ...], **env: str) -> None:
+        ready = self.folder / "run" / f"{name}.ready"
+        ready.parent.mkdir(exist_ok=True)
+        self._processes[name] = _Process(
+            name, arguments, {**self.environment, **env, "HOOKLINE_READY_FILE": str(ready)}, ready
+        )
+
+    def _watch(self) -> None:
+        while not self._stopping.wait(_LOOK_EVERY_S):
+            for process in self._processes.values():
+                with self._guard:
+                    if not process.held:
+                        self._keep_running(process)
+
+    def _keep_running(self, process: _Process) -> None:
+        now = time.monotonic()
+        if process.child is not None:
+            if process.child.is_running:
+                if now - process.started_at > _STEADY_S:
+                    process.backoff_s, process.starts = _SHORTEST_BACKOFF_S, 1
+                return
+            process.ready.unlink(missing_ok=True)
+            self._say(f"{process.name} ended ({process.child.process.returncode}); started again")
+            process.child = None
+            process.not_before = now + process.backoff_s if process.starts > 1 else now
+            process.backoff_s = min(process.backoff_s * 2, _LONGEST_BACKOFF_S)
+        if now >= process.not_before:
+            self._start_child(process)
+
+    def _start_child(self, process: _Process) -> None:
+        process.ready.unlink(missing_ok=True)
+        process.child = start_child(
+            process.name,
+            [*_HOOKLINE, *process.arguments],
+            log=self.folder / "logs" / f"{process.name}.log",
+            env=process.env,
+        )
+        process.started_at = time.monotonic()
+        process.starts += 1
+
+    def _announce(self) -> None:
+        _write_private(self.folder / "admin-token", self.admin_token)
+        stack = {"api_url": self.api_url, "kafka": self.bootstrap_servers, "database_url": self.database_url}
+        _write_private(self.folder / "stack.json", orjson.dumps(stack, option=orjson.OPT_INDENT_2).decode())
+
+    def _at_once(self, *calls: Callable[[], object]) -> None:
+        with ThreadPoolExecutor(max_workers=max(1, len(calls))) as pool:
+            results = [pool.submit(call) for call in calls]
+        for result in results:
+            result.result()
+
+
+def up(
+    *, folder: Path, api_port: int = API_PORT, kafka_port: int = KAFKA_PORT, workers: int = 1, say: Say = print
+) -> None:
+    """Run the stack in the foreground until SIGINT or SIGTERM."""
+    before = {number: signal.signal(number, _interrupt_once) for number in _STOP_SIGNALS}
+    stack = Stack(folder, api_port=api_port, kafka_port=kafka_port, workers=workers, say=say)
+    try:
+        stack.start()
+        say("")
+        say(f"  API         {stack.api_url}  (token in {folder / 'admin-token'}; documentation at /docs)")
+        say(f"  Kafka       {stack.bootstrap_servers}")
+        say(f"  PostgreSQL  see {folder / 'stack.json'}")
+        say(f"  logs        {folder / 'logs'}")
+        say("")
+        say("Ctrl-C stops everything and keeps the data.")
+        while True:
+            signal.pause()
+    except KeyboardInterrupt:
+        say("stopping …")
+    finally:
+        stack.stop()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _interrupt_once(_: int, __: FrameType | None) -> None:
+    """End what runs; a second signal would only interrupt the stopping, every step of which has a limit."""
+    for number in _STOP_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+def _stop_child(process: _Process) -> None:
+    if process.child is not None:
+        process.child.stop(within_s=35.0)
+        process.ready.unlink(missing_ok=True)
+
+
+def _keep_secret(path: Path, make: Callable[[], str]) -> str:
+    """Return the secret in `path`, made at the first start and kept: what it sealed must open at the next one."""
+    if not path.exists():
+        _write_private(path, make())
+    return path.read_text().strip()
+
+
+def _write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner may read, whole or not at all."""
+    draft = path.with_name(f".{path.name}.new")
+    draft.unlink(missing_ok=True)
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)

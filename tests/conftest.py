@@ -1,0 +1,71 @@
+"""The real parts that tests run on: one Kafka and one PostgreSQL a run, started when the first test asks for them.
+
+`HOOKLINE_TEST_KAFKA` (host:port) and `HOOKLINE_TEST_DATABASE_URL` name running servers instead, in containers for
+example; tests are the same.
+"""
+
+import asyncio
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+from uuid import uuid4
+
+import asyncpg
+import pytest
+
+from compose.kafka import EmbeddedKafka
+from compose.postgres import EmbeddedPostgres
+
+
+@pytest.fixture(scope="session")
+def servers_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder where the embedded servers keep their data and logs."""
+    return tmp_path_factory.mktemp("servers")
+
+
+@pytest.fixture(scope="session")
+def bootstrap(servers_folder: Path) -> Iterator[str]:
+    """Return where the run's Kafka is, `host:port`."""
+    if named := os.environ.get("HOOKLINE_TEST_KAFKA"):
+        yield named
+        return
+    kafka = EmbeddedKafka(servers_folder / "kafka")
+    kafka.start()
+    try:
+        kafka.wait_until_ready()
+        yield kafka.bootstrap_servers
+    finally:
+        kafka.stop()
+
+
+@pytest.fixture(scope="session")
+def postgres_url(servers_folder: Path) -> Iterator[str]:
+    """Return the URL of a database on the run's PostgreSQL, for making others."""
+    if named := os.environ.get("HOOKLINE_TEST_DATABASE_URL"):
+        yield named
+        return
+    postgres = EmbeddedPostgres(servers_folder / "postgres", durable=False)
+    postgres.start()
+    try:
+        postgres.wait_until_ready()
+        yield postgres.database_url
+    finally:
+        postgres.stop()
+
+
+@pytest.fixture
+def database_url(postgres_url: str) -> Iterator[str]:
+    """Return the URL of an empty database of this test's own, dropped after it."""
+    name = f"test_{uuid4().hex}"
+    asyncio.run(_execute(postgres_url, f"CREATE DATABASE {name}"))
+    yield urlunsplit(urlsplit(postgres_url)._replace(path=f"/{name}"))
+    asyncio.run(_execute(postgres_url, f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+async def _execute(url: str, statement: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
