@@ -24,7 +24,7 @@ async def readyz(services: AllServices, response: Response) -> Readiness:
     """Answer 200 when database, migrations and Kafka are there, else 503 naming what is not."""
     found = await services.ready.readiness()
     if found.status != "ready":
-        response.status_code = HTTPStatus.SERVICE_UNAVAILABLE
+        response.status_code = int(HTTPStatus.SERVICE_UNAVAILABLE)
     return found
 
 

@@ -12,8 +12,8 @@ from producers.settings import KafkaSettings
 from schemas.errors import InvalidInput
 from schemas.ids import EventId, OrganizationId
 
-PATIENCE_S: Final = 8.0  # for Kafka; librdkafka looks once a second, so the answer is out within 10 s
-_DEADLINE_S: Final = 9.5  # should the client never report
+PATIENCE_S: Final = 7.0  # for Kafka; librdkafka looks for what is overdue once a second, the answer is due in 10 s
+_DEADLINE_S: Final = 9.0  # should the client never report
 
 
 class EventPublishing:

@@ -1,16 +1,21 @@
 """The app as a client sees it: over ASGI, on the real PostgreSQL."""
 
+import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import httpx
+import pytest
 import pytest_asyncio
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined] # re-exported without __all__
 from pydantic import SecretStr
 
 from api.app import create_app
 from api.migrations import upgrade
 from api.settings import ApiSettings
 from producers.settings import KafkaSettings
+from schemas.topics import EVENTS
 
 TOKEN = "an-administrators-token"
 MASTER_KEYS = "k1:" + "A" * 43 + "="
@@ -61,3 +66,15 @@ async def development_api(upgraded_url: str) -> AsyncIterator[httpx.AsyncClient]
     """A client to the app as it is in development: plain http and loopback are allowed."""
     async with client_of(settings_of(upgraded_url, development=True)) as client:
         yield client
+
+
+@pytest.fixture
+def kafka_with_events(bootstrap: str) -> KafkaSettings:
+    """The real Kafka, with the events topic."""
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    topic = NewTopic(EVENTS, num_partitions=8, replication_factor=1)
+    with suppress(KafkaException):  # it is there already
+        admin.create_topics([topic])[EVENTS].result(30)
+    while any(partition.leader < 0 for partition in admin.list_topics(EVENTS).topics[EVENTS].partitions.values()):
+        time.sleep(0.05)
+    return KafkaSettings(bootstrap_servers=bootstrap)

@@ -1,0 +1,219 @@
+"""Events over REST, to the real Kafka: 202 when it has them, and never when it has not."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import orjson
+import pytest
+from confluent_kafka import Consumer, Message, TopicPartition
+
+from producers.settings import KafkaSettings
+from schemas.catalogue import catalogue
+from schemas.codec import decode
+from schemas.records import Event
+from schemas.topics import EVENTS
+from tests.api.conftest import NO_DATABASE_URL, client_of, settings_of
+from tests.api.problem import pointers_of, problem_of
+
+PATH = "/api/v1/events"
+MINIMAL: dict[str, Any] = {"type": "user.created", "data": {"id": "user_123"}}
+TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
+
+class EventsFromNow:
+    """Reads the events topic from where it ends now."""
+
+    def __init__(self, bootstrap: str) -> None:
+        self._consumer = Consumer(
+            {"bootstrap.servers": bootstrap, "group.id": "events-from-now", "enable.auto.commit": False}
+        )
+        partitions = self._consumer.list_topics(EVENTS, timeout=10).topics[EVENTS].partitions
+        ends = [
+            TopicPartition(
+                EVENTS, number, self._consumer.get_watermark_offsets(TopicPartition(EVENTS, number), timeout=10)[1]
+            )
+            for number in partitions
+        ]
+        self._consumer.assign(ends)
+
+    def next(self) -> tuple[Event, Message]:
+        """Return the next event and its message."""
+        message = self._consumer.poll(10)
+        assert message is not None
+        assert message.error() is None
+        return decode(Event, message.value()), message
+
+    def has_no_more(self) -> bool:
+        return self._consumer.poll(0.5) is None
+
+    def close(self) -> None:
+        self._consumer.close()
+
+
+@pytest.fixture
+def events(kafka_with_events: KafkaSettings) -> Iterator[EventsFromNow]:
+    reader = EventsFromNow(kafka_with_events.bootstrap_servers)
+    yield reader
+    reader.close()
+
+
+@pytest.mark.kafka
+async def test_an_event_is_on_kafka_when_202_is_out(events: EventsFromNow, kafka_with_events: KafkaSettings) -> None:
+    body = {
+        **MINIMAL,
+        "data": {"id": "user_123", "email": "user@example.com"},
+        "key": "user_123",
+        "previous": {"email": None},
+        "metadata": {"source": "tests"},
+        "id": "their-id",
+    }
+    headers = {"Hookline-Organization": "org_789", "traceparent": TRACEPARENT}
+    async with client_of(settings_of(NO_DATABASE_URL), kafka_with_events) as api:
+        response = await api.post(PATH, json=body, headers=headers)
+        assert response.status_code == 202, response.text
+        event, message = events.next()
+        text = (await api.get("/metrics")).text
+    assert response.json() == {"id": event.id}
+    assert (event.type, event.organization_id, event.key, event.source_id) == (
+        "user.created",
+        "org_789",
+        "user_123",
+        "their-id",
+    )
+    assert [orjson.loads(part or b"null") for part in (event.data, event.previous, event.metadata)] == [
+        body["data"],
+        body["previous"],
+        body["metadata"],
+    ]
+    assert message.key() == b"user_123"
+    carried = dict(message.headers() or [])
+    assert carried["ce_id"] == event.id.encode()
+    assert carried["traceparent"] == TRACEPARENT.encode()
+    assert 'hookline_api_events_total{outcome="published"} 1.0' in text
+
+
+@pytest.mark.kafka
+async def test_sensitive_fields_do_not_leave(events: EventsFromNow, kafka_with_events: KafkaSettings) -> None:
+    body = {**MINIMAL, "metadata": {"password": "their-password", "kept": 1}}
+    async with client_of(settings_of(NO_DATABASE_URL), kafka_with_events) as api:
+        assert (await api.post(PATH, json=body)).status_code == 202
+    event, message = events.next()
+    assert event.metadata == b'{"kept":1}'
+    assert b"their-password" not in (message.value() or b"")
+
+
+@pytest.mark.kafka
+@pytest.mark.parametrize(
+    "traceparent", ["nonsense", TRACEPARENT + "\u00e9", TRACEPARENT.upper(), f"00-{'0' * 32}-00f067aa0ba902b7-01"]
+)
+async def test_a_broken_trace_is_not_passed_on(
+    events: EventsFromNow, kafka_with_events: KafkaSettings, traceparent: str
+) -> None:
+    async with client_of(settings_of(NO_DATABASE_URL), kafka_with_events) as api:
+        headers = [(b"traceparent", traceparent.encode())]
+        assert (await api.post(PATH, json=MINIMAL, headers=headers)).status_code == 202
+    _, message = events.next()
+    assert "traceparent" not in dict(message.headers() or [])
+
+
+@pytest.mark.kafka
+async def test_a_hundred_at_once_each_get_their_own_id(events: EventsFromNow, kafka_with_events: KafkaSettings) -> None:
+    async with client_of(settings_of(NO_DATABASE_URL), kafka_with_events) as api:
+        answers = await asyncio.gather(*(api.post(PATH, json={**MINIMAL, "id": str(n)}) for n in range(100)))
+    published = dict(_id_and_source(events.next()[0]) for _ in range(100))
+    assert {answer.json()["id"]: str(n) for n, answer in enumerate(answers)} == published
+    assert events.has_no_more()
+
+
+def _id_and_source(event: Event) -> tuple[str, str | None]:
+    return event.id, event.source_id
+
+
+@pytest.mark.parametrize(
+    ("fields", "pointers"),
+    [
+        ({"type": None}, ["/type"]),
+        ({"type": ""}, ["/type"]),
+        ({"type": "no.such"}, ["/type"]),
+        ({"type": "user.*"}, ["/type"]),
+        ({"data": None}, ["/data"]),
+        ({"data": []}, ["/data"]),
+        ({"data": {}}, ["/data/id"]),
+        ({"data": {"id": 1}}, ["/data/id"]),
+        ({"data": {"id": "x", "unknown": 1}}, ["/data/unknown"]),
+        ({"data": {"id": "x", "a/b": 1}}, ["/data/a~1b"]),
+        ({"type": "hookline.test", "data": {"n": 2**64}}, ["/data/n"]),
+        ({"key": ""}, ["/key"]),
+        ({"key": 1}, ["/key"]),
+        ({"key": "x" * 256}, ["/key"]),
+        ({"previous": []}, ["/previous"]),
+        ({"metadata": "x"}, ["/metadata"]),
+        ({"metadata": {"n": 2**64}}, ["/metadata/n"]),
+        ({"id": ""}, ["/id"]),
+        ({"id": "x" * 256}, ["/id"]),
+        ({"organization_id": "org_other"}, ["/organization_id"]),  # it is the caller's
+        ({"unknown": 1}, ["/unknown"]),
+    ],
+)
+async def test_what_does_not_hold_is_pointed_at(
+    bare_api: httpx.AsyncClient, fields: dict[str, object], pointers: list[str]
+) -> None:
+    assert pointers_of(await bare_api.post(PATH, json={**MINIMAL, **fields})) == pointers
+
+
+@pytest.mark.parametrize("missing", ["type", "data"])
+async def test_what_is_missing_is_pointed_at(bare_api: httpx.AsyncClient, missing: str) -> None:
+    body = {name: value for name, value in MINIMAL.items() if name != missing}
+    assert pointers_of(await bare_api.post(PATH, json=body)) == [f"/{missing}"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '"' + "é" * 1000 + '"',  # two bytes each
+        "[" + ",".join(["1E5"] * 300) + "]",  # grows when it is written as 100000.0
+    ],
+)
+async def test_an_event_over_the_limit_is_413(text: str) -> None:
+    body = f'{{"type": "hookline.test", "data": {{"text": {text}}}}}'.encode()
+    async with client_of(settings_of(NO_DATABASE_URL, largest_event_bytes=2000)) as api:
+        problem_of(await api.post(PATH, content=body, headers={"Content-Type": "application/json"}), 413)
+
+
+async def test_without_kafka_it_is_503_within_10_s_and_no_more_may_wait_than_the_limit() -> None:
+    async with client_of(settings_of(NO_DATABASE_URL, most_waiting_events=1)) as api:
+        started = time.monotonic()
+        first = asyncio.create_task(api.post(PATH, json=MINIMAL))
+        await asyncio.sleep(0.2)
+        at_once = await api.post(PATH, json=MINIMAL)
+        assert time.monotonic() - started < 1
+        response = await first
+        assert time.monotonic() - started < 10
+        text = (await api.get("/metrics")).text
+    for refused in (at_once, response):
+        problem_of(refused, 503)
+        assert int(refused.headers["retry-after"]) >= 1
+    assert 'hookline_api_events_total{outcome="failed"} 2.0' in text
+
+
+@pytest.mark.kafka
+async def test_a_topic_that_is_not_there_is_503_and_no_false_202(
+    bootstrap: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("producers.publisher.EVENTS", "hookline.not-applied-yet")  # a broker without our topics
+    async with client_of(settings_of(NO_DATABASE_URL), KafkaSettings(bootstrap_servers=bootstrap)) as api:
+        started = time.monotonic()
+        problem_of(await api.post(PATH, json=MINIMAL), 503)
+        assert time.monotonic() - started < 10
+
+
+async def test_the_catalogue_is_listed_with_schemas_and_examples(bare_api: httpx.AsyncClient) -> None:
+    page = (await bare_api.get("/api/v1/event-types")).json()
+    assert [item["name"] for item in page["data"]] == list(catalogue())
+    assert (page["next_cursor"], page["has_more"]) == (None, False)
+    for item in page["data"]:
+        assert set(item) == {"name", "category", "description", "schema", "example"}
+        assert (await bare_api.get(f"/api/v1/event-types/{item['name']}")).json() == item
