@@ -1,0 +1,63 @@
+# Two commands: `make demo` and `make test`. Both set everything up first, inside this folder and nowhere else.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+TOOLS := .tools
+# Everything that is fetched stays in the checkout; certificates are the system's, where a company's own are.
+export UV_CACHE_DIR := $(CURDIR)/$(TOOLS)/uv-cache
+export UV_SYSTEM_CERTS := 1
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PYTHONDONTWRITEBYTECODE := 1
+# The modules whose every branch is covered.
+WHOLLY_COVERED := schemas/signing.py,schemas/sealing.py,schemas/addresses.py,schemas/urls.py,processors/routing.py,processors/retries.py,processors/acks.py,processors/dialling.py
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint bench lock clean
+.DELETE_ON_ERROR:
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
+
+setup: $(TOOLS)/ready ## virtual environment, Kafka's jars, a JRE and PostgreSQL, all in this folder
+
+demo: $(TOOLS)/ready ## events in, signed webhooks out, retries and a dead letter: on real servers, under 30 s
+	@$(BIN)/hookline demo
+
+test: $(TOOLS)/ready ## all tests, on a real Kafka and a real PostgreSQL
+	$(BIN)/coverage erase
+	$(BIN)/pytest --cov --cov-report=
+	$(BIN)/coverage report --include=$(WHOLLY_COVERED) --show-missing --fail-under=100
+	@$(BIN)/coverage report --format=total | sed 's/^/branch coverage of all packages, percent: /'
+
+lint: $(TOOLS)/ready ## ruff, mypy strict, the order of imports
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(TOOLS)/ready ## deliveries/s and latencies on this machine, and its limit in the same run
+	$(BIN)/python -m bench.deliveries
+
+lock: $(TOOLS)/ready ## resolve the dependencies anew and rewrite the locks
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+		--extra dev pyproject.toml -o requirements/dev.txt
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+		requirements/uv.in -o requirements/uv.txt
+	$(BIN)/python -m compose.jars --lock
+
+clean: ## remove what was set up here; the data in .hookline stays
+	rm -rf $(VENV) $(TOOLS) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage build *.egg-info
+
+$(TOOLS)/ready: $(TOOLS)/packages compose/jars.lock
+	$(BIN)/python -m compose.jars
+	@touch $@
+
+$(TOOLS)/packages: requirements/dev.txt requirements/uv.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(None if v >= (3, 11) else f"Hookline needs Python 3.11 or later; {sys.executable} is {v[0]}.{v[1]}: call make PYTHON=python3.12")'
+	@mkdir -p $(TOOLS)
+	test -x $(BIN)/pip || $(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/pip install --quiet --no-cache-dir --require-hashes -r requirements/uv.txt
+	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip sync --quiet --require-hashes requirements/dev.txt requirements/uv.txt
+	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
