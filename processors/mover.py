@@ -7,7 +7,6 @@ holds back all (FAUST.md, F11). A record is committed once the broker has it on 
 import hashlib
 import math
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -31,6 +30,7 @@ log = structlog.get_logger("processors.mover")
 
 GROUP: Final = "hookline-mover"
 _LONGEST_POLL_S: Final = 0.25  # so that a step of the clock, a report and `stop` are noticed
+_REPORTS_WITHIN_S: Final = 0.02  # the brokers' reports are served by this loop
 _COMMIT_EVERY_S: Final = 0.25
 _AGAIN_AFTER_S: Final = 1.0  # when a broker refused a record
 _MOST_PER_TURN: Final = 500
@@ -87,7 +87,7 @@ class Mover:
         self._group = group
         self._member = f"hookline-mover-{slot}-{_hash_of(self._waits)}"
         self._room = WaitingRoom(bounds or Bounds())
-        self._reports: deque[tuple[Waiting, Outgoing, ProducingError | None]] = deque()
+        self._refusals: list[str] = []
         self._committed_at = 0.0
         self._stopping = False
         self._failure: WorkerError | None = None
@@ -123,7 +123,7 @@ class Mover:
             self._take(message)
         for waiting in self._due():
             self._move(waiting)
-        self._settle()
+        self._producer.serve(0)
         self._make_space()
         if time.monotonic() - self._committed_at >= _COMMIT_EVERY_S:
             self._commit(self._room)
@@ -137,12 +137,12 @@ class Mover:
         return [] if first is None else [first, *self._consumer.consume(_MOST_PER_TURN, 0)]
 
     def _patience_s(self) -> float:
-        next_at = self._room.next_at
-        if next_at is None:
-            return _LONGEST_POLL_S
-        remaining_ms = math.ceil((next_at - time.time()) * 1000)  # librdkafka counts whole milliseconds
-        shortest_s = 0.0 if self._room.under_way < _MOST_UNDER_WAY else 0.01
-        return min(max(remaining_ms / 1000 + 0.0005, shortest_s), _LONGEST_POLL_S) if remaining_ms > 0 else shortest_s
+        longest_s = _REPORTS_WITHIN_S if self._room.under_way else _LONGEST_POLL_S
+        if self._room.next_at is None or self._room.under_way >= _MOST_UNDER_WAY:
+            return longest_s
+        # librdkafka counts whole milliseconds and rounds down: half of one more, so that no turn comes too soon.
+        remaining_ms = math.ceil((self._room.next_at - time.time()) * 1000)
+        return min(max(remaining_ms, 0) / 1000 + 0.0005, longest_s)
 
     def _take(self, message: Message) -> None:
         error = message.error()
@@ -190,31 +190,26 @@ class Mover:
             record = replace(record, topic=self._retry_topic_of(tier))
 
         def report(error: ProducingError | None) -> None:
-            self._reports.append((waiting, record, error))
+            self._settle(waiting, record, error)
 
         try:
             self._producer.produce(record, report, wait_s=0)
         except ProducingError as error:
             report(error)
 
-    def _settle(self) -> None:
+    def _settle(self, waiting: Waiting, record: Outgoing, error: ProducingError | None) -> None:
         """Finish what the brokers have; what they refused is tried again for as long as it takes."""
-        refusals: list[str] = []
-        for _ in range(len(self._reports)):
-            waiting, record, error = self._reports.popleft()
-            if error is not None:
-                refusals.append(f"{record.topic}: {error}")
-                self._room.put_back(waiting, time.time() + _AGAIN_AFTER_S)
-                continue
-            self._room.finish(waiting)
-            if record.topic == self._deliver_topic:
-                self.progress.moved += 1
-            elif record.topic == self._quarantine_topic:
-                self.progress.quarantined += 1
-            else:
-                self.progress.hopped += 1
-        if refusals:
-            log.warning("mover.refused", records=len(refusals), last=refusals[-1])
+        if error is not None:
+            self._refusals.append(f"{record.topic}: {error}")
+            self._room.put_back(waiting, time.time() + _AGAIN_AFTER_S)
+            return
+        self._room.finish(waiting)
+        if record.topic == self._deliver_topic:
+            self.progress.moved += 1
+        elif record.topic == self._quarantine_topic:
+            self.progress.quarantined += 1
+        else:
+            self.progress.hopped += 1
 
     def _make_space(self) -> None:
         """Stop reading partitions that hold as much as they may, go on with those that have space again."""
@@ -264,7 +259,6 @@ class Mover:
     def _on_revoke(self, _: Consumer, partitions: list[TopicPartition]) -> None:
         """Commit what is finished and drop the rest: whoever has these partitions next reads it again."""
         self._producer.flush(_FLUSH_S)
-        self._settle()
         names = [(partition.topic, partition.partition) for partition in partitions]
         self._commit([share for share in self._room if (share.topic, share.partition) in names], wait=True)
         self._room.close(names)
@@ -282,11 +276,13 @@ class Mover:
     def _leave(self) -> None:
         """Commit what the brokers have and go; a static member's partitions wait for it for a session timeout."""
         self._producer.close(_FLUSH_S)
-        self._settle()
         self._commit(self._room, wait=True)
         self._consumer.close()
 
     def _tell(self) -> None:
+        if self._refusals:
+            log.warning("mover.refused", records=len(self._refusals), last=self._refusals[-1])
+            self._refusals.clear()
         self.progress.overdue_s = self._room.overdue_s(time.time())
         self.progress.waiting = len(self._room)
         self.progress.partitions = sum(1 for _ in self._room)
