@@ -4,9 +4,11 @@ import random
 import time
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
+from compose.kafka import EmbeddedKafka
 from processors.errors import WorkerError
 from processors.mover import Mover
 from processors.waiting import Bounds
@@ -194,6 +196,27 @@ def test_a_second_mover_of_the_same_slot_throws_the_first_out(bootstrap: str) ->
     first = stage.mover()
     with pytest.raises(WorkerError, match=r"threw the mover hookline-mover-0-[0-9a-f]{8} out"), running(first):
         _replace(first, stage)
+
+
+def test_goes_on_by_itself_when_kafka_was_away(tmp_path: Path) -> None:
+    kafka = EmbeddedKafka(tmp_path)
+    kafka.start()
+    try:
+        kafka.wait_until_ready()
+        stage = Stage(kafka.bootstrap_servers, [LONG]).create()
+        deliveries = [waiting(due_in_s=1 + n / 400, sequence=n) for n in range(4000)]  # due all the while
+        stage.put(LONG, deliveries)
+        with running(stage.mover()) as mover:
+            wait_until(lambda: mover.progress.moved > 400)
+            kafka.kill()
+            wait_until(lambda: mover.progress.overdue_s > 2)
+            kafka.start()
+            kafka.wait_until_ready()
+            arrived = stage.arrived(stage.deliver, all_of(deliveries))
+            wait_until(lambda: mover.progress.overdue_s == 0)
+    finally:
+        kafka.stop()
+    assert not any(one.is_early for one in arrived)
 
 
 def _replace(first: Mover, stage: Stage) -> None:
