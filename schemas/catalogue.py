@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final, cast
 
 from schemas.errors import InvalidInput
-from schemas.redaction import Json
+from schemas.json_values import Json, escaped
 
 TEST_EVENT: Final = "hookline.test"
 _FOLDER: Final = Path(__file__).parent / "event_types"
@@ -77,7 +77,7 @@ def _check_record(data: dict[str, Json], schema: Mapping[str, Schema], pointer: 
     for name in data:
         if name not in fields:
             known = ", ".join(fields)
-            raise InvalidInput(f"{where} has no such field; it has {known}", pointer=f"{pointer}/{_escaped(name)}")
+            raise InvalidInput(f"{where} has no such field; it has {known}", pointer=f"{pointer}/{escaped(name)}")
     for name, field in fields.items():
         if name in data:
             _check(data[name], field["type"], f"{pointer}/{name}", where)
@@ -112,7 +112,7 @@ def _check_complex(value: Json, schema: Mapping[str, Schema], pointer: str, wher
                 _check_record(value, schema, pointer, where)
             else:
                 for name, item in value.items():
-                    _check(item, schema["values"], f"{pointer}/{_escaped(name)}", where)
+                    _check(item, schema["values"], f"{pointer}/{escaped(name)}", where)
         case inner:
             _check(value, inner, pointer, where)
 
@@ -151,7 +151,3 @@ def _json_name(value: Json) -> str:
         (list, "an array"),
     )
     return next((name for kind, name in names if isinstance(value, kind)), "an object")
-
-
-def _escaped(name: str) -> str:
-    return name.replace("~", "~0").replace("/", "~1")  # RFC 6901, 3

@@ -8,8 +8,9 @@ import orjson
 from schemas.catalogue import event_type_of
 from schemas.errors import InvalidInput
 from schemas.ids import OrganizationId, is_organization_id, new_event_id
+from schemas.json_values import Json, check_json
 from schemas.records import Event
-from schemas.redaction import Json, without_sensitive
+from schemas.redaction import without_sensitive
 
 LARGEST_EVENT_BYTES: Final = 256 * 1024
 LONGEST_KEY: Final = 255
@@ -40,6 +41,7 @@ def new_event(
         raise InvalidInput("must be 1 to 100 letters, digits and . _ : -", pointer="/organization_id")
     _check_text(key, "/key")
     _check_text(source_id, "/id")
+    check_json(data, pointer="/data")
     kept = without_sensitive(data)
     event_type.check(kept)
     event = Event(
@@ -47,7 +49,7 @@ def new_event(
         type=event_type.name,
         organization_id=OrganizationId(organization_id),
         created_at=datetime.now(UTC),
-        data=_json_object(kept, "/data"),
+        data=orjson.dumps(kept),
         key=key,
         previous=_optional_object(previous, "/previous"),
         metadata=_optional_object(metadata, "/metadata"),
@@ -86,7 +88,10 @@ def _clean(raw: bytes, pointer: str) -> Json:
         raise InvalidInput("is not JSON", pointer=pointer) from None
     if not isinstance(value, dict):
         raise InvalidInput("must be a JSON object", pointer=pointer)
-    return without_sensitive(value)
+    try:
+        return without_sensitive(value)
+    except InvalidInput as error:
+        raise InvalidInput(error.detail, pointer=pointer) from None
 
 
 def _optional_object(value: Json, pointer: str) -> bytes | None:
@@ -94,15 +99,8 @@ def _optional_object(value: Json, pointer: str) -> bytes | None:
         return None
     if not isinstance(value, dict):
         raise InvalidInput("must be a JSON object or null", pointer=pointer)
-    return _json_object(without_sensitive(value), pointer)
-
-
-def _json_object(value: Json, pointer: str) -> bytes:
-    try:
-        return orjson.dumps(value)
-    except (TypeError, orjson.JSONEncodeError) as error:
-        # Lone surrogates, numbers beyond 64 bits, keys that are no strings, Python objects.
-        raise InvalidInput(f"cannot be written as JSON: {error}", pointer=pointer) from None
+    check_json(value, pointer=pointer)
+    return orjson.dumps(without_sensitive(value))
 
 
 def _check_text(text: str | None, pointer: str) -> None:

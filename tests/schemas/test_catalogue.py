@@ -1,0 +1,196 @@
+"""The catalogue: which event types there are, and what their data may be."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import avro.io
+import avro.schema
+import pytest
+from hypothesis import given
+
+from schemas import catalogue as module
+from schemas.catalogue import TEST_EVENT, EventType, UnknownEventType, catalogue, event_type_of
+from schemas.errors import InvalidInput
+from schemas.json_values import Json
+from tests.schemas.drawn import json_objects
+
+FOLDER = Path(module.__file__).parent / "event_types"
+FAMILIES = {
+    "user": "created updated deleted locked unlocked verified",
+    "auth": "login logout failed mfa_challenged",
+    "application": "created updated deleted credentials_rotated",
+    "organization": "created updated settings_changed branding_updated",
+    "mfa": "enabled disabled verified recovery_codes_generated",
+    "sso": "session_created session_ended configuration_updated",
+    "role": "assigned revoked created updated deleted",
+    "quest": "completed",
+    "task": "completed submitted",
+    "badge": "earned",
+    "hookline": "test",
+}
+NAMES = [f"{family}.{verb}" for family, verbs in FAMILIES.items() for verb in verbs.split()]
+every_type = pytest.mark.parametrize("event_type", catalogue().values(), ids=lambda event_type: event_type.name)
+
+
+def test_the_catalogue_has_exactly_these() -> None:
+    assert len(NAMES) == 35
+    assert list(catalogue()) == sorted(NAMES)
+
+
+@every_type
+def test_the_example_fits_and_says_nothing_sensitive(event_type: EventType) -> None:
+    example = dict(event_type.example)
+    event_type.check(example)
+    assert module.catalogue()[event_type.name].example == example
+    if not event_type.open_ended:
+        parsed = avro.schema.parse(json.dumps(event_type.schema))
+        filled = {field.name: example.get(field.name) for field in parsed.fields}
+        assert avro.io.validate(parsed, filled)  # type: ignore[attr-defined, unused-ignore] # it has no types
+
+
+@every_type
+def test_the_schema_is_avro_and_named_for_its_type(event_type: EventType) -> None:
+    parsed = avro.schema.parse((FOLDER / f"{event_type.name}.avsc").read_text())
+    assert parsed.fullname == f"hookline.events.{event_type.name}"
+    assert event_type.category == event_type.name.partition(".")[0]
+    assert event_type.description.endswith(".")
+
+
+@every_type
+def test_a_schema_can_grow_and_uses_only_what_the_check_knows(event_type: EventType) -> None:
+    """FULL_TRANSITIVE: what is not required has the default null, so that either side may lack it."""
+    for field in fields_of(event_type.schema):
+        kind = field["type"]
+        if isinstance(kind, list):
+            assert kind[0] == "null"
+            assert len(kind) == 2
+            assert field["default"] is None
+            kind = kind[1]
+        else:
+            assert "default" not in field
+        assert known(kind), kind
+
+
+def fields_of(schema: Any) -> list[Any]:
+    return list(schema["fields"])
+
+
+def known(kind: Any) -> bool:
+    if isinstance(kind, str):
+        return kind in module._PRIMITIVES
+    if kind["type"] == "record":
+        return all(known(field["type"]) for field in kind["fields"])
+    return kind["type"] in {"array", "map"} and known(kind.get("items", kind.get("values")))
+
+
+@given(json_objects)
+def test_the_test_event_takes_any_object(data: dict[str, Json]) -> None:
+    event_type_of(TEST_EVENT).check(data)
+
+
+SCHEMA: Any = {
+    "type": "record",
+    "name": "done",
+    "fields": [
+        {"name": "text", "type": ["null", "string"], "default": None},
+        {"name": "small", "type": ["null", "int"], "default": None},
+        {"name": "big", "type": ["null", "long"], "default": None},
+        {"name": "real", "type": ["null", "double"], "default": None},
+        {"name": "flag", "type": ["null", "boolean"], "default": None},
+        {"name": "list", "type": ["null", {"type": "array", "items": ["null", "long"]}], "default": None},
+        {"name": "map", "type": ["null", {"type": "map", "values": "string"}], "default": None},
+        {"name": "micros", "type": {"type": "long", "logicalType": "timestamp-micros"}, "default": 0},
+        {
+            "name": "inner",
+            "type": [
+                "null",
+                {
+                    "type": "record",
+                    "name": "Inner",
+                    "fields": [
+                        {"name": "id", "type": "string"},
+                        {"name": "of", "type": {"type": "array", "items": "string"}, "default": []},
+                    ],
+                },
+            ],
+            "default": None,
+        },
+    ],
+}
+EVERYTHING = EventType(
+    name="thing.done",
+    category="thing",
+    description="All that a schema may hold.",
+    schema=SCHEMA,
+    example={},
+    open_ended=False,
+)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {},
+        {"text": None, "small": -(1 << 31), "big": (1 << 63) - 1, "real": 1.5, "flag": False},
+        {"real": 1},  # JSON has one kind of number
+        {"list": [1, None, 2], "map": {"a": "b"}, "micros": 5},
+        {"list": [], "map": {}, "inner": {"id": "x", "of": ["y"]}},
+        {"inner": {"id": ""}},
+    ],
+)
+def test_fits(data: Json) -> None:
+    EVERYTHING.check(data)
+
+
+@pytest.mark.parametrize(
+    ("data", "pointer", "said"),
+    [
+        (None, "/data", "must be a JSON object, not null"),
+        ([], "/data", "must be a JSON object, not an array"),
+        ("x", "/data", "must be a JSON object, not a string"),
+        ({"text": 1}, "/data/text", "must be a string, not a number"),
+        ({"small": 1 << 31}, "/data/small", "32 bits, not a number"),
+        ({"small": 1.0}, "/data/small", "32 bits"),
+        ({"small": True}, "/data/small", "32 bits, not a boolean"),
+        ({"big": 1 << 63}, "/data/big", "64 bits"),
+        ({"big": -(1 << 63) - 1}, "/data/big", "64 bits"),
+        ({"real": True}, "/data/real", "must be a number, not a boolean"),
+        ({"real": "1"}, "/data/real", "must be a number"),
+        ({"flag": 0}, "/data/flag", "true or false"),
+        ({"list": {}}, "/data/list", "must be an array, not an object"),
+        ({"list": [1, "x"]}, "/data/list/1", "64 bits"),
+        ({"map": []}, "/data/map", "must be an object, not an array"),
+        ({"map": {"a": "b", "c/d~e": 1}}, "/data/map/c~1d~0e", "must be a string"),
+        ({"map": {"a": None}}, "/data/map/a", "not null"),
+        ({"micros": "now"}, "/data/micros", "64 bits"),
+        ({"micros": None}, "/data/micros", "not null"),
+        ({"inner": []}, "/data/inner", "must be an object"),
+        ({"inner": {}}, "/data/inner/id", "is missing; thing.done requires it"),
+        ({"inner": {"id": "x", "of": [1]}}, "/data/inner/of/0", "must be a string"),
+        ({"inner": {"id": "x", "more": 1}}, "/data/inner/more", "no such field; it has id, of"),
+        ({"a/b": 1}, "/data/a~1b", "no such field"),
+    ],
+)
+def test_does_not_fit(data: Json, pointer: str, said: str) -> None:
+    with pytest.raises(InvalidInput, match=said) as caught:
+        EVERYTHING.check(data)
+    assert caught.value.pointer == pointer
+    assert str(caught.value) == f"{pointer}: {caught.value.detail}"
+
+
+def test_required_fields_of_the_catalogue_are_required() -> None:
+    with pytest.raises(InvalidInput, match=r"is missing; user\.created requires it") as caught:
+        event_type_of("user.created").check({"email": "a@example.com"})
+    assert caught.value.pointer == "/data/id"
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [("user.creatd", "user.created"), ("users.created", "auth.failed"), ("", "user.created"), ("x" * 999, "auth")],
+)
+def test_an_unknown_type_is_told_the_nearest_ones(name: str, hint: str) -> None:
+    with pytest.raises(UnknownEventType, match=hint) as caught:
+        event_type_of(name)
+    assert caught.value.pointer == "/type"
+    assert len(str(caught.value)) < 1200
