@@ -39,7 +39,10 @@ _Fields = dict[str, Any]  # what fastavro reads and writes; it does not leave th
 
 
 class UnreadableRecord(HooklineError):
-    """These bytes are not a record of the class asked for. Its text never quotes the bytes: they may hold anything."""
+    """These bytes are not a record of the class asked for.
+
+    Its text quotes no more of them than the schema's fingerprint: they may hold anything.
+    """
 
 
 def encode(record: Record) -> bytes:
@@ -77,8 +80,9 @@ def decode(record_class: type[R], value: bytes | None) -> R:
         return cast(R, build(cast(_Fields, values)))
     except UnreadableRecord:
         raise
-    except Exception as error:  # fastavro raises EOFError, IndexError, ValueError, UnicodeDecodeError and more
-        raise UnreadableRecord(f"not a whole {record_class.__name__}: {type(error).__name__}") from error
+    except Exception as error:  # noqa: BLE001 - fastavro raises EOFError, IndexError, UnicodeDecodeError and more
+        # Without its cause: "'…' is not a valid AttemptState" would carry the value into a traceback.
+        raise UnreadableRecord(f"not a whole {record_class.__name__}: {type(error).__name__}") from None
 
 
 def fingerprint_of(schema: object) -> bytes:
