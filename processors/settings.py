@@ -1,12 +1,15 @@
 """What a worker and a mover can be told, from `HOOKLINE_…` in the environment."""
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Annotated, Final
 
 from pydantic import BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from producers.secret_settings import UnfitSettings, given_secret
 from schemas.errors import InvalidInput
+from schemas.sealing import Sealer, SealingError, sealer_of
 from schemas.waits import DEFAULT_WAITS, Schedule, parse_schedule
 
 LONGEST_TIMEOUT: Final = timedelta(seconds=60)  # what a subscription may ask for
@@ -29,8 +32,10 @@ class WorkerSettings(BaseSettings):
     retry_waits: Annotated[Schedule, NoDecode, BeforeValidator(_schedule)] = parse_schedule(DEFAULT_WAITS)
     """The waits between attempts, 1 to 20 durations between commas; one attempt more than waits. The preset
     `1m,2m,4m,8m,16m` makes 5 attempts over half an hour."""
-    master_keys: SecretStr = SecretStr("")
+    master_keys: SecretStr | None = None
     """The keys that open sealed secrets, `id:base64` between commas, the sealing one first."""
+    master_keys_file: Path | None = None
+    """A file that holds `master_keys`, when the environment must not."""
     development: bool = False
     """Allow endpoints on this machine and plain http. Never on in production."""
     worker_slot: str = Field("0", pattern=r"[A-Za-z0-9_-]{1,40}")
@@ -61,3 +66,11 @@ class WorkerSettings(BaseSettings):
     """Copies of every partition; production wants 3."""
     events_retention_days: int = Field(14, ge=1, le=3650)
     """How long events, deliveries, outcomes, dead letters and quarantined records stay on their topics."""
+
+    def sealer(self) -> Sealer:
+        """Return what opens secrets; raises UnfitSettings when the master key is missing or unfit."""
+        keys = given_secret(self.master_keys, self.master_keys_file, name="HOOKLINE_MASTER_KEYS")
+        try:
+            return sealer_of(keys)
+        except SealingError as error:
+            raise UnfitSettings(f"HOOKLINE_MASTER_KEYS: {error}") from None

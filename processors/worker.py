@@ -26,7 +26,6 @@ from producers.records import RecordProducer
 from producers.settings import KafkaSettings
 from schemas.codec import UnreadableRecord
 from schemas.records import Position
-from schemas.sealing import sealer_of
 from schemas.topics import DELIVER, EVENTS, SUBSCRIPTIONS
 
 log = structlog.get_logger("processors.worker")
@@ -40,14 +39,14 @@ async def run_worker(
 ) -> None:
     """Run a worker until SIGTERM or SIGINT; `on_ready` is called when it has its partitions.
 
-    Raises SealingError or WorkerError when it cannot start or go on: the process must end then, for its supervisor to
+    Raises UnfitSettings or WorkerError when it cannot start or go on: the process must end then, for its supervisor to
     start it again.
     """
     loop = asyncio.get_running_loop()
     stopping, failure = asyncio.Event(), _Failure()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    sealer = sealer_of(settings.master_keys.get_secret_value())
+    sealer = settings.sealer()
     handover = Handover(loop)
     records = RecordProducer(kafka.client_config(), patience_s=0, most_waiting=500_000)
     producer = LoopProducer(records)
