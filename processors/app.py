@@ -30,7 +30,7 @@ def instance_id(settings: WorkerSettings, topics: Sequence[str] = TOPICS) -> str
 
 def new_app(settings: WorkerSettings, kafka: KafkaSettings) -> faust.App:
     """Return the app, not started, without agents. Raises WorkerError when its buffers cannot hold a poll."""
-    if _PRESSURE * _BUFFER <= settings.partitions * MOST_POLLED:
+    if settings.partitions * MOST_POLLED >= _PRESSURE * _BUFFER:
         raise WorkerError(
             f"{settings.partitions} partitions are more than one worker's buffer is sized for:"
             f" at most {int(_PRESSURE * _BUFFER / MOST_POLLED) - 1}"

@@ -190,8 +190,8 @@ def _quarantine_in_background(
 
 async def _crash_of(app: Any) -> None:
     """Return when Faust has crashed: it logs, stops its services and leaves the process standing."""
-    while not app.crashed:
-        await asyncio.sleep(0.5)  # Faust has no event for it
+    while not app.crashed:  # noqa: ASYNC110 - Faust has no event for it
+        await asyncio.sleep(0.5)
     raise WorkerError(f"Faust crashed: {app.crash_reason!r}")
 
 
