@@ -33,6 +33,8 @@ _LONGEST_POLL_S: Final = 0.25  # so that a step of the clock, a report and `stop
 _REPORTS_WITHIN_S: Final = 0.02  # the brokers' reports are served by this loop
 _COMMIT_EVERY_S: Final = 0.25
 _AGAIN_AFTER_S: Final = 1.0  # when a broker refused a record
+_SILENCE_S: Final = 1.0  # without a report while some are awaited: the brokers are away
+_SAY_AGAIN_AFTER_S: Final = 10.0  # while Kafka is away, librdkafka says so twenty times a second
 _MOST_PER_TURN: Final = 500
 _MOST_UNDER_WAY: Final = 20_000  # far below what the producer queues, so that handing over never blocks
 _FLUSH_S: Final = 2.0  # on the way out; what is not reported by then is moved again by whoever comes next
@@ -89,6 +91,8 @@ class Mover:
         self._room = WaitingRoom(bounds or Bounds())
         self._refusals: list[str] = []
         self._committed_at = 0.0
+        self._heard_at = 0.0
+        self._last_error = ("", 0.0)
         self._stopping = False
         self._failure: WorkerError | None = None
         self._consumer: Consumer
@@ -138,7 +142,7 @@ class Mover:
 
     def _patience_s(self) -> float:
         longest_s = _REPORTS_WITHIN_S if self._room.under_way else _LONGEST_POLL_S
-        if self._room.next_at is None or self._room.under_way >= _MOST_UNDER_WAY:
+        if self._room.next_at is None or not self._may_hand_over():
             return longest_s
         # librdkafka counts whole milliseconds and rounds down: half of one more, so that no turn comes too soon.
         remaining_ms = math.ceil((self._room.next_at - time.time()) * 1000)
@@ -174,7 +178,19 @@ class Mover:
         at = released_at(due_at, appended_at=appended_at, wait=share.wait)
         return Waiting(share, offset, at, due_at, Outgoing(self._deliver_topic, key, value, headers))
 
+    def _may_hand_over(self) -> bool:
+        """Return whether the brokers seem to take records.
+
+        What the producer holds while they are away is sent when they return, even if its partition was lost
+        meanwhile and is read again: so it gets no more than a second's worth.
+        """
+        if not self._producer.unreported:
+            self._heard_at = time.monotonic()
+        return time.monotonic() - self._heard_at < _SILENCE_S and self._room.under_way < _MOST_UNDER_WAY
+
     def _due(self) -> list[Waiting]:
+        if not self._may_hand_over():
+            return []
         most = min(_MOST_PER_TURN, _MOST_UNDER_WAY - self._room.under_way)
         return self._room.take_due(time.time(), most=most)
 
@@ -199,6 +215,7 @@ class Mover:
 
     def _settle(self, waiting: Waiting, record: Outgoing, error: ProducingError | None) -> None:
         """Finish what the brokers have; what they refused is tried again for as long as it takes."""
+        self._heard_at = time.monotonic()
         if error is not None:
             self._refusals.append(f"{record.topic}: {error}")
             self._room.put_back(waiting, time.time() + _AGAIN_AFTER_S)
@@ -271,7 +288,10 @@ class Mover:
     def _on_error(self, error: KafkaError) -> None:
         if error.fatal() or error.code() == KafkaError._FATAL:  # noqa: SLF001 - confluent-kafka's public name
             self._failure = WorkerError(f"Kafka threw the mover {self._member} out: {error.str()}")
-        log.warning("kafka.error", error=error.str(), code=error.name())
+        now = time.monotonic()
+        if error.name() != self._last_error[0] or now - self._last_error[1] > _SAY_AGAIN_AFTER_S:
+            self._last_error = (error.name(), now)
+            log.warning("kafka.error", error=error.str(), code=error.name())
 
     def _leave(self) -> None:
         """Commit what the brokers have and go; a static member's partitions wait for it for a session timeout."""
@@ -301,6 +321,7 @@ class Mover:
             "enable.auto.offset.store": False,
             "on_commit": self._on_committed,
             "error_cb": self._on_error,
+            "log_level": 2,  # what librdkafka would write to standard error comes to error_cb as well
             "fetch.wait.max.ms": 100,  # a partition that is resumed waits for the fetch under way
             "fetch.queue.backoff.ms": 10,  # the default lets a full local queue stand for a second
             "queued.max.messages.kbytes": 16_384,

@@ -204,12 +204,13 @@ def test_goes_on_by_itself_when_kafka_was_away(tmp_path: Path) -> None:
     try:
         kafka.wait_until_ready()
         stage = Stage(kafka.bootstrap_servers, [LONG]).create()
-        deliveries = [waiting(due_in_s=1 + n / 400, sequence=n) for n in range(4000)]  # due all the while
+        deliveries = [waiting(due_in_s=6 + n / 400, sequence=n) for n in range(5000)]  # due all the while
         stage.put(LONG, deliveries)
         with running(stage.mover()) as mover:
             wait_until(lambda: mover.progress.moved > 400)
             kafka.kill()
             wait_until(lambda: mover.progress.overdue_s > 2)
+            wait_until(lambda: mover.progress.partitions == 0)  # its session is over: what waited is dropped
             kafka.start()
             kafka.wait_until_ready()
             arrived = stage.arrived(stage.deliver, all_of(deliveries))
@@ -217,6 +218,7 @@ def test_goes_on_by_itself_when_kafka_was_away(tmp_path: Path) -> None:
     finally:
         kafka.stop()
     assert not any(one.is_early for one in arrived)
+    assert len(arrived) - 5000 < 1000  # about a second's worth went to the producer before the silence was noticed
 
 
 def _replace(first: Mover, stage: Stage) -> None:
