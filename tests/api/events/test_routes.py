@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import orjson
 import pytest
-from confluent_kafka import Consumer, Message, TopicPartition
+from confluent_kafka import Consumer, Message
 
 from producers.settings import KafkaSettings
 from schemas.catalogue import catalogue
@@ -17,51 +17,29 @@ from schemas.records import Event
 from schemas.topics import EVENTS
 from tests.api.conftest import NO_DATABASE_URL, client_of, settings_of
 from tests.api.problem import pointers_of, problem_of
+from tests.api.reading import reading_from_now
 
 PATH = "/api/v1/events"
 MINIMAL: dict[str, Any] = {"type": "user.created", "data": {"id": "user_123"}}
 TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 
-class EventsFromNow:
-    """Reads the events topic from where it ends now."""
-
-    def __init__(self, bootstrap: str) -> None:
-        self._consumer = Consumer(
-            {"bootstrap.servers": bootstrap, "group.id": "events-from-now", "enable.auto.commit": False}
-        )
-        partitions = self._consumer.list_topics(EVENTS, timeout=10).topics[EVENTS].partitions
-        ends = [
-            TopicPartition(
-                EVENTS, number, self._consumer.get_watermark_offsets(TopicPartition(EVENTS, number), timeout=10)[1]
-            )
-            for number in partitions
-        ]
-        self._consumer.assign(ends)
-
-    def next(self) -> tuple[Event, Message]:
-        """Return the next event and its message."""
-        message = self._consumer.poll(10)
-        assert message is not None
-        assert message.error() is None
-        return decode(Event, message.value()), message
-
-    def has_no_more(self) -> bool:
-        return self._consumer.poll(0.5) is None
-
-    def close(self) -> None:
-        self._consumer.close()
-
-
 @pytest.fixture
-def events(kafka_with_events: KafkaSettings) -> Iterator[EventsFromNow]:
-    reader = EventsFromNow(kafka_with_events.bootstrap_servers)
-    yield reader
-    reader.close()
+def events(bootstrap: str) -> Iterator[Consumer]:
+    with reading_from_now(bootstrap, EVENTS) as consumer:
+        yield consumer
+
+
+def next_of(consumer: Consumer) -> tuple[Event, Message]:
+    """Return the next event and its message."""
+    message = consumer.poll(10)
+    assert message is not None
+    assert message.error() is None
+    return decode(Event, message.value()), message
 
 
 @pytest.mark.kafka
-async def test_an_event_is_on_kafka_when_202_is_out(events: EventsFromNow, kafka_with_events: KafkaSettings) -> None:
+async def test_an_event_is_on_kafka_when_202_is_out(events: Consumer, kafka_with_events: KafkaSettings) -> None:
     body = {
         **MINIMAL,
         "data": {"id": "user_123", "email": "user@example.com"},
@@ -74,7 +52,7 @@ async def test_an_event_is_on_kafka_when_202_is_out(events: EventsFromNow, kafka
     async with client_of(settings_of(NO_DATABASE_URL), kafka_with_events) as api:
         response = await api.post(PATH, json=body, headers=headers)
         assert response.status_code == 202, response.text
-        event, message = events.next()
+        event, message = next_of(events)
         text = (await api.get("/metrics")).text
     assert response.json() == {"id": event.id}
     assert (event.type, event.organization_id, event.key, event.source_id) == (
@@ -96,11 +74,11 @@ async def test_an_event_is_on_kafka_when_202_is_out(events: EventsFromNow, kafka
 
 
 @pytest.mark.kafka
-async def test_sensitive_fields_do_not_leave(events: EventsFromNow, kafka_with_events: KafkaSettings) -> None:
+async def test_sensitive_fields_do_not_leave(events: Consumer, kafka_with_events: KafkaSettings) -> None:
     body = {**MINIMAL, "metadata": {"password": "their-password", "kept": 1}}
     async with client_of(settings_of(NO_DATABASE_URL), kafka_with_events) as api:
         assert (await api.post(PATH, json=body)).status_code == 202
-    event, message = events.next()
+    event, message = next_of(events)
     assert event.metadata == b'{"kept":1}'
     assert b"their-password" not in (message.value() or b"")
 
@@ -110,22 +88,22 @@ async def test_sensitive_fields_do_not_leave(events: EventsFromNow, kafka_with_e
     "traceparent", ["nonsense", TRACEPARENT + "\u00e9", TRACEPARENT.upper(), f"00-{'0' * 32}-00f067aa0ba902b7-01"]
 )
 async def test_a_broken_trace_is_not_passed_on(
-    events: EventsFromNow, kafka_with_events: KafkaSettings, traceparent: str
+    events: Consumer, kafka_with_events: KafkaSettings, traceparent: str
 ) -> None:
     async with client_of(settings_of(NO_DATABASE_URL), kafka_with_events) as api:
         headers = [(b"traceparent", traceparent.encode())]
         assert (await api.post(PATH, json=MINIMAL, headers=headers)).status_code == 202
-    _, message = events.next()
+    _, message = next_of(events)
     assert "traceparent" not in dict(message.headers() or [])
 
 
 @pytest.mark.kafka
-async def test_a_hundred_at_once_each_get_their_own_id(events: EventsFromNow, kafka_with_events: KafkaSettings) -> None:
+async def test_a_hundred_at_once_each_get_their_own_id(events: Consumer, kafka_with_events: KafkaSettings) -> None:
     async with client_of(settings_of(NO_DATABASE_URL), kafka_with_events) as api:
         answers = await asyncio.gather(*(api.post(PATH, json={**MINIMAL, "id": str(n)}) for n in range(100)))
-    published = dict(_id_and_source(events.next()[0]) for _ in range(100))
+    published = dict(_id_and_source(next_of(events)[0]) for _ in range(100))
     assert {answer.json()["id"]: str(n) for n, answer in enumerate(answers)} == published
-    assert events.has_no_more()
+    assert events.poll(0.5) is None
 
 
 def _id_and_source(event: Event) -> tuple[str, str | None]:

@@ -1,13 +1,10 @@
 """A change of a subscription is on the compacted topic within two seconds of its answer: API, outbox, relay, Kafka."""
 
 import asyncio
-import time
 from collections.abc import Iterator
-from contextlib import suppress
 
 import pytest
-from confluent_kafka import Consumer, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined] # re-exported without __all__
+from confluent_kafka import Consumer
 
 from producers.relay import Relay
 from producers.settings import KafkaSettings
@@ -15,28 +12,15 @@ from schemas.codec import decode
 from schemas.records import Subscription
 from schemas.topics import SUBSCRIPTIONS
 from tests.api.conftest import client_of, settings_of
+from tests.api.reading import reading_from_now
 
 PATH = "/api/v1/subscriptions"
 
 
 @pytest.fixture
 def workers(bootstrap: str) -> Iterator[Consumer]:
-    """A consumer of the topic, from where it ends now."""
-    admin = AdminClient({"bootstrap.servers": bootstrap})
-    topic = NewTopic(SUBSCRIPTIONS, num_partitions=8, replication_factor=1, config={"cleanup.policy": "compact"})
-    with suppress(KafkaException):  # it is there already
-        admin.create_topics([topic])[SUBSCRIPTIONS].result(30)
-    while any(found.leader < 0 for found in admin.list_topics(SUBSCRIPTIONS).topics[SUBSCRIPTIONS].partitions.values()):
-        time.sleep(0.05)
-    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "reaching-workers", "enable.auto.commit": False})
-    numbers = consumer.list_topics(SUBSCRIPTIONS, timeout=10).topics[SUBSCRIPTIONS].partitions
-    consumer.assign([TopicPartition(SUBSCRIPTIONS, number, _end(consumer, number)) for number in numbers])
-    yield consumer
-    consumer.close()
-
-
-def _end(consumer: Consumer, number: int) -> int:
-    return int(consumer.get_watermark_offsets(TopicPartition(SUBSCRIPTIONS, number), timeout=10)[1])
+    with reading_from_now(bootstrap, SUBSCRIPTIONS) as consumer:
+        yield consumer
 
 
 async def next_of(consumer: Consumer, subscription_id: str) -> Subscription | None:

@@ -70,19 +70,20 @@ async def test_a_subscription_is_made_with_defaults_and_a_secret_shown_once(api:
     assert (await api.get(response.headers["location"])).json() == body
 
 
-async def test_workers_learn_all_of_it_sealed(api: httpx.AsyncClient, upgraded_url: str) -> None:
+async def test_workers_learn_all_of_it_sealed(api: httpx.AsyncClient, shared_url: str) -> None:
     body = await made(
         api, event_types=["user.*", "quest.completed"], headers={"X-Key": "value"}, timeout_s=2.5, enabled=False
     )
-    [record] = await outbox_of(upgraded_url, body["id"])
+    [record] = await outbox_of(shared_url, body["id"])
     assert record is not None
-    place = {"organization": "org_default", "row": body["id"]}
+    organization_id = api.headers["Hookline-Organization"]
+    place = {"organization": organization_id, "row": body["id"]}
     assert [SEALER.open(secret, **place, purpose=SECRET_PURPOSE) for secret in record.secrets] == [
         key_of(body["secret"])
     ]
     assert record.headers is not None
     assert orjson.loads(SEALER.open(record.headers, **place, purpose=HEADERS_PURPOSE)) == {"X-Key": "value"}
-    assert (record.organization_id, record.version, record.url) == ("org_default", 1, URL)
+    assert (record.organization_id, record.version, record.url) == (organization_id, 1, URL)
     assert (record.event_types, record.timeout_ms) == (("user.*", "quest.completed"), 2500)
     assert (record.enabled, record.disabled_reason) == (False, "manual")
     assert record.updated_at.isoformat().replace("+00:00", "Z") == body["updated_at"]
@@ -201,7 +202,7 @@ async def test_development_allows_plain_http_on_loopback(development_api: httpx.
     ],
 )
 async def test_a_patch_changes_what_it_names_and_nothing_else(
-    api: httpx.AsyncClient, upgraded_url: str, patch: dict[str, object], changed: dict[str, object]
+    api: httpx.AsyncClient, shared_url: str, patch: dict[str, object], changed: dict[str, object]
 ) -> None:
     before = await made(api, description="old", timeout_s=5, headers={"X-A": "1"}, metadata={"a": {"b": 1}})
     before.pop("secret")
@@ -212,7 +213,7 @@ async def test_a_patch_changes_what_it_names_and_nothing_else(
     assert after["updated_at"] > before["updated_at"]
     assert after == {**before, **changed, "version": 2, "updated_at": after["updated_at"]}
     assert (await api.get(f"{PATH}/{before['id']}")).json() == after
-    records = await outbox_of(upgraded_url, before["id"])
+    records = await outbox_of(shared_url, before["id"])
     assert [record and record.version for record in records] == [1, 2]
     assert records[1] is not None
     assert records[1].url == after["url"]
@@ -220,13 +221,13 @@ async def test_a_patch_changes_what_it_names_and_nothing_else(
     assert records[1].timeout_ms == after["timeout_s"] * 1000
 
 
-async def test_a_kept_header_keeps_its_value(api: httpx.AsyncClient, upgraded_url: str) -> None:
+async def test_a_kept_header_keeps_its_value(api: httpx.AsyncClient, shared_url: str) -> None:
     body = await made(api, headers={"X-A": "1"})
     await api.patch(f"{PATH}/{body['id']}", json={"headers": {"X-A": "***", "X-B": "2"}})
-    record = (await outbox_of(upgraded_url, body["id"]))[-1]
+    record = (await outbox_of(shared_url, body["id"]))[-1]
     assert record is not None
     assert record.headers is not None
-    opened = SEALER.open(record.headers, organization="org_default", row=body["id"], purpose=HEADERS_PURPOSE)
+    opened = SEALER.open(record.headers, organization=record.organization_id, row=body["id"], purpose=HEADERS_PURPOSE)
     assert orjson.loads(opened) == {"X-A": "1", "X-B": "2"}
 
 
@@ -255,38 +256,38 @@ async def test_enabling_forgets_why_it_was_disabled(api: httpx.AsyncClient, *, e
     ],
 )
 async def test_a_patch_that_does_not_hold_changes_nothing(
-    api: httpx.AsyncClient, upgraded_url: str, patch: dict[str, object], pointers: list[str]
+    api: httpx.AsyncClient, shared_url: str, patch: dict[str, object], pointers: list[str]
 ) -> None:
     body = await made(api)
     assert pointers_of(await api.patch(f"{PATH}/{body['id']}", json=patch)) == pointers
     assert (await api.get(f"{PATH}/{body['id']}")).json()["version"] == 1
-    assert len(await outbox_of(upgraded_url, body["id"])) == 1
+    assert len(await outbox_of(shared_url, body["id"])) == 1
 
 
-async def test_a_patch_that_names_nothing_writes_nothing(api: httpx.AsyncClient, upgraded_url: str) -> None:
+async def test_a_patch_that_names_nothing_writes_nothing(api: httpx.AsyncClient, shared_url: str) -> None:
     body = await made(api)
     response = await api.patch(f"{PATH}/{body['id']}", json={})
     assert (response.status_code, response.json()["version"]) == (200, 1)
-    assert len(await outbox_of(upgraded_url, body["id"])) == 1
+    assert len(await outbox_of(shared_url, body["id"])) == 1
 
 
-async def test_twenty_patches_at_once_are_twenty_versions_in_order(api: httpx.AsyncClient, upgraded_url: str) -> None:
+async def test_twenty_patches_at_once_are_twenty_versions_in_order(api: httpx.AsyncClient, shared_url: str) -> None:
     body = await made(api)
     at = f"{PATH}/{body['id']}"
     answers = await asyncio.gather(*(api.patch(at, json={"description": str(number)}) for number in range(20)))
     assert {answer.json()["version"] for answer in answers} == set(range(2, 22))
-    records = await outbox_of(upgraded_url, body["id"])
+    records = await outbox_of(shared_url, body["id"])
     assert [record and record.version for record in records] == list(range(1, 22))
 
 
 async def test_a_deleted_subscription_is_gone_and_workers_get_a_tombstone(
-    api: httpx.AsyncClient, upgraded_url: str
+    api: httpx.AsyncClient, shared_url: str
 ) -> None:
     body = await made(api)
     at = f"{PATH}/{body['id']}"
     response = await api.delete(at)
     assert (response.status_code, response.content) == (204, b"")
-    assert (await outbox_of(upgraded_url, body["id"]))[1:] == [None]
+    assert (await outbox_of(shared_url, body["id"]))[1:] == [None]
     for gone in (await api.get(at), await api.patch(at, json={"enabled": True}), await api.delete(at)):
         problem_of(gone, 404)
 
@@ -297,15 +298,15 @@ async def test_what_is_not_there_is_404(api: httpx.AsyncClient, path: str) -> No
         problem_of(response, 404)
 
 
-async def test_another_organizations_subscription_is_not_there(api: httpx.AsyncClient, upgraded_url: str) -> None:
+async def test_another_organizations_subscription_is_not_there(api: httpx.AsyncClient, shared_url: str) -> None:
     body = await made(api)
-    at, other = f"{PATH}/{body['id']}", {"Hookline-Organization": "org_other"}
+    at, other = f"{PATH}/{body['id']}", {"Hookline-Organization": "org_nobodys"}
     problem_of(await api.get(at, headers=other), 404)
     problem_of(await api.patch(at, json={"enabled": False}, headers=other), 404)
     problem_of(await api.delete(at, headers=other), 404)
     assert (await api.get(PATH, headers=other)).json()["data"] == []
     assert (await api.get(at)).json()["version"] == 1
-    assert len(await outbox_of(upgraded_url, body["id"])) == 1
+    assert len(await outbox_of(shared_url, body["id"])) == 1
 
 
 async def test_pages_hold_each_subscription_once_oldest_first(api: httpx.AsyncClient) -> None:
@@ -352,7 +353,7 @@ async def test_filters_find_what_they_name(api: httpx.AsyncClient, query: dict[s
     assert "".join(names[item["id"]] for item in page["data"]) == found
 
 
-async def test_conditions_on_versions_hold(api: httpx.AsyncClient, upgraded_url: str) -> None:
+async def test_conditions_on_versions_hold(api: httpx.AsyncClient, shared_url: str) -> None:
     body = await made(api)
     at = f"{PATH}/{body['id']}"
     same = await api.get(at, headers={"If-None-Match": '"1"'})
@@ -365,4 +366,4 @@ async def test_conditions_on_versions_hold(api: httpx.AsyncClient, upgraded_url:
     problem_of(await api.get(at, headers={"If-Match": '"1"'}), 412)
     assert (await api.get(at, headers={"If-None-Match": '"1"'})).json()["description"] == "x"
     assert (await api.delete(at, headers={"If-Match": '"2"'})).status_code == 204
-    assert len(await outbox_of(upgraded_url, body["id"])) == 3
+    assert len(await outbox_of(shared_url, body["id"])) == 3
