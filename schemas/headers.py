@@ -1,6 +1,7 @@
 """Kafka headers: CloudEvents 1.0 attributes, trace context, when a record is due, and why it was quarantined."""
 
-from datetime import datetime
+import re
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from schemas.records import Delivery, Event, Position
@@ -14,6 +15,10 @@ DUE_AT: Final = (
 ATTEMPT: Final = "hookline_attempt"
 SCHEDULE_VERSION: Final = "hookline_schedule_version"
 FINISHED: Final = "hookline_finished"
+
+_TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
 
 
 def event_headers(event: Event, *, source: str, traceparent: str | None = None) -> Headers:
@@ -52,13 +57,18 @@ def quarantine_headers(source: Position, *, error: Exception, stage: str) -> Hea
         ("__connect.errors.offset", str(source.offset).encode()),
         ("__connect.errors.stage", stage.encode()),
         ("__connect.errors.exception.class.name", type(error).__name__.encode()),
-        ("__connect.errors.exception.message", str(error).encode()),
+        ("__connect.errors.exception.message", str(error).encode(errors="backslashreplace")),
     ]
 
 
 def microseconds_of(moment: datetime) -> int:
     """Return whole microseconds since 1970 of an aware datetime, without a float's rounding."""
-    return int(moment.timestamp()) * 1_000_000 + moment.microsecond
+    return (moment - _EPOCH) // _MICROSECOND
+
+
+def is_traceparent(text: str) -> bool:
+    """Return whether `text` may travel as `traceparent` (W3C Trace Context 1, 3.2): 55 characters, ids not all zero."""
+    return _TRACEPARENT.fullmatch(text) is not None
 
 
 def finished_header(source: Position, done: str) -> tuple[str, bytes]:

@@ -6,7 +6,7 @@ are UUIDv7 (RFC 9562, 5.7). A delivery's id is derived: the event's time, and a 
 
 import hashlib
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final, NewType
 
 import uuid_utils
@@ -19,6 +19,8 @@ OrganizationId = NewType("OrganizationId", str)
 
 _TIME_ORDERED: Final = re.compile(r"[a-z]{2,4}_[0-9a-f]{12}7[0-9a-f]{3}[89ab][0-9a-f]{15}")
 _ORGANIZATION: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,99}")
+_LAST_TIME: Final = "e677d21fdbff"  # 9999-12-31T23:59:59.999Z; 48 bits go on to 10889
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _HASHED_BITS: Final = 74  # what UUIDv7 leaves beside 48 bits of time, the version and the variant
 
 
@@ -51,13 +53,16 @@ def delivery_id_of(event_id: EventId, subscription_id: SubscriptionId) -> Delive
 
 
 def is_time_ordered(text: str, prefix: str) -> bool:
-    """Return whether `text` is `prefix_` and a UUIDv7 as this module writes them."""
-    return text.startswith(f"{prefix}_") and _TIME_ORDERED.fullmatch(text) is not None
+    """Return whether `text` is `prefix_` and a UUIDv7 as this module writes them, of a time that a datetime holds."""
+    if not text.startswith(f"{prefix}_") or _TIME_ORDERED.fullmatch(text) is None:
+        return False
+    return text[len(prefix) + 1 :][:12] <= _LAST_TIME
 
 
 def made_at(identifier: str) -> datetime:
     """Return the UTC time, to the millisecond, that a time-ordered id carries."""
-    return datetime.fromtimestamp(int(identifier.rpartition("_")[2][:12], 16) / 1000, UTC)
+    # Whole numbers all the way: a float of seconds is a microsecond off from 2370 on.
+    return _EPOCH + timedelta(milliseconds=int(identifier.rpartition("_")[2][:12], 16))
 
 
 def is_organization_id(text: str) -> bool:

@@ -19,7 +19,7 @@ _VERSION: Final = b"\x01"
 _NONCE_BYTES: Final = 12
 KEY_BYTES: Final = 32
 
-SECRET_PURPOSE: Final = "subscription-secret"  # the key bytes that sign a subscription's webhooks
+SECRET_PURPOSE: Final = "subscription-secret"  # noqa: S105 - of the key bytes that sign a subscription's webhooks
 HEADERS_PURPOSE: Final = "subscription-headers"  # the JSON object of a subscriber's own request headers
 
 
@@ -82,6 +82,8 @@ def sealer_of(master_keys: str) -> Sealer:
     keys: dict[str, bytes] = {}
     for part in master_keys.split(","):
         key_id, separator, encoded = part.strip().partition(":")
+        if key_id in keys:
+            raise SealingError("two master keys have the same id, and what the first sealed would not open")
         try:
             keys[key_id] = base64.b64decode(encoded.encode("ascii"), validate=True)
         except (binascii.Error, UnicodeEncodeError):

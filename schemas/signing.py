@@ -32,10 +32,13 @@ def key_of(secret: str) -> bytes:
     """Return the 24–64 bytes that a `whsec_…` secret stands for; raises InvalidInput, never quoting the secret."""
     if not secret.startswith(PREFIX):
         raise InvalidInput(f"a secret begins with {PREFIX}")
+    encoded = secret.removeprefix(PREFIX).encode(errors="replace")
     try:
-        key = base64.b64decode(secret.removeprefix(PREFIX).encode("ascii"), validate=True)
-    except (binascii.Error, UnicodeEncodeError):
-        raise InvalidInput(f"what follows {PREFIX} must be base64 (RFC 4648, 4) with its padding") from None
+        key = base64.b64decode(encoded, validate=True)
+    except binascii.Error:
+        key = b""
+    if base64.b64encode(key) != encoded:  # Python's decoder lets padding pass that others refuse, by its version
+        raise InvalidInput(f"what follows {PREFIX} must be base64 (RFC 4648, 4) with its padding")
     if not SHORTEST_SECRET_BYTES <= len(key) <= LONGEST_SECRET_BYTES:
         raise InvalidInput(f"a secret holds {SHORTEST_SECRET_BYTES} to {LONGEST_SECRET_BYTES} bytes, not {len(key)}")
     return key

@@ -16,7 +16,7 @@ MOST_WAITS: Final = 20
 LONGEST_WAIT: Final = timedelta(days=7)
 
 _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_DURATION: Final = re.compile(r"(\d{1,9})(ms|s|m|h|d)")
+_DURATION: Final = re.compile(r"([0-9]{1,9})(ms|s|m|h|d)")
 
 
 @dataclass(frozen=True)

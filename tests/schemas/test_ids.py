@@ -1,0 +1,122 @@
+"""Ids: what they look like, and what can be read from them."""
+
+import hashlib
+import uuid
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from schemas.ids import (
+    EventId,
+    SubscriptionId,
+    delivery_id_of,
+    is_organization_id,
+    is_time_ordered,
+    made_at,
+    new_attempt_id,
+    new_event_id,
+    new_subscription_id,
+)
+
+LAST_MS = int(datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp()) * 1000 + 999
+
+
+@st.composite
+def event_ids(draw: st.DrawFn) -> EventId:
+    """Return any event id whose time a datetime can hold."""
+    time_ms, random = draw(st.integers(0, LAST_MS)), draw(st.integers(0, (1 << 74) - 1))
+    value = time_ms << 80 | 7 << 76 | (random >> 62) << 64 | 0b10 << 62 | random & (1 << 62) - 1
+    return EventId(f"evt_{value:032x}")
+
+
+subscription_ids = st.uuids(version=4).map(lambda found: SubscriptionId(f"sub_{found.hex}"))
+
+
+@pytest.mark.parametrize(
+    ("new_id", "prefix"), [(new_event_id, "evt"), (new_attempt_id, "att"), (new_subscription_id, "sub")]
+)
+def test_a_new_id_is_a_uuid7_of_now(new_id: Callable[[], str], prefix: str) -> None:
+    made = new_id()
+    assert is_time_ordered(made, prefix)
+    assert uuid.UUID(made.removeprefix(f"{prefix}_")).version == 7
+    assert abs(datetime.now(UTC) - made_at(made)) < timedelta(seconds=1)
+
+
+def test_new_ids_rise() -> None:
+    made = [new_event_id() for _ in range(10_000)]
+    assert made == sorted(made)
+    assert len(set(made)) == len(made)
+
+
+@given(event_ids(), subscription_ids)
+def test_a_delivery_id_is_a_uuid7_of_the_events_time(event_id: EventId, subscription_id: SubscriptionId) -> None:
+    derived = delivery_id_of(event_id, subscription_id)
+    assert is_time_ordered(derived, "dlv")
+    found = uuid.UUID(derived.removeprefix("dlv_"))
+    assert (found.version, found.variant) == (7, uuid.RFC_4122)
+    assert made_at(derived) == made_at(event_id)
+
+
+@given(event_ids(), subscription_ids, subscription_ids)
+def test_a_delivery_id_is_the_same_for_the_same_two_only(
+    event_id: EventId, one: SubscriptionId, other: SubscriptionId
+) -> None:
+    assert delivery_id_of(event_id, one) == delivery_id_of(event_id, one)
+    assert (delivery_id_of(event_id, one) == delivery_id_of(event_id, other)) == (one == other)
+
+
+def test_a_delivery_id_never_changes_between_releases() -> None:
+    """Its 74 free bits are the start of SHA-256 over both ids: computed here another way."""
+    event_id, subscription_id = EventId("evt_019aa5e1c8007000800000000000002a"), SubscriptionId("sub_1")
+    bits = f"{int(hashlib.sha256(b'evt_019aa5e1c8007000800000000000002a/sub_1').hexdigest(), 16):0256b}"
+    expected = f"{0x019AA5E1C800:048b}" + "0111" + bits[:12] + "10" + bits[12:74]
+    assert delivery_id_of(event_id, subscription_id) == f"dlv_{int(expected, 2):032x}"
+
+
+@given(st.integers(0, LAST_MS))
+def test_the_time_is_read_to_the_millisecond(time_ms: int) -> None:
+    expected = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=time_ms)
+    assert made_at(f"evt_{time_ms:012x}70008000000000000000") == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "evt_",
+        "evt_019aa5e1c800700080000000000000",
+        "evt_019aa5e1c8007000800000000000002a0",
+        "evt_019AA5E1C8007000800000000000002A",  # lower case only: one id has one spelling
+        "evt_019aa5e1-c800-7000-8000-00000000002a",
+        "evt_019aa5e1c8004000800000000000002a",  # version 4
+        "evt_019aa5e1c8007000c00000000000002a",  # another variant
+        "evt_019aa5e1c8007000800000000000002a\n",
+        "dlv_019aa5e1c8007000800000000000002a",
+        "019aa5e1c8007000800000000000002a",
+        "evt_evt_019aa5e1c8007000800000000000002a",
+        "evt_e677d21fdc007000800000000000002a",  # the year 10000, which no datetime holds
+        "evt_ffffffffffff7000800000000000002a",
+    ],
+)
+def test_is_no_event_id(text: str) -> None:
+    assert not is_time_ordered(text, "evt")
+
+
+@given(event_ids())
+@example(EventId(f"evt_{LAST_MS:012x}7000800000000000002a"))
+def test_every_event_id_is_one_and_has_a_time(event_id: EventId) -> None:
+    assert is_time_ordered(event_id, "evt")
+    made_at(event_id)
+
+
+@pytest.mark.parametrize("text", ["org_789", "1", "a" * 100, "A.b-c:d_e", "acme.example"])
+def test_names_an_organization(text: str) -> None:
+    assert is_organization_id(text)
+
+
+@pytest.mark.parametrize("text", ["", "a" * 101, "_a", ".", "-a", "a b", "a\n", "a/b", "ü", "a\x00", "a|b", "a,b"])
+def test_names_no_organization(text: str) -> None:
+    assert not is_organization_id(text)
