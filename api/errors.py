@@ -5,15 +5,12 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import ClassVar
 
+from producers.secret_settings import UnfitSettings as UnfitSettings  # noqa: PLC0414 - what create_app raises
 from schemas.errors import HooklineError
 
 
 class ApiError(HooklineError):
     """The root of the API's own errors."""
-
-
-class UnfitSettings(ApiError):
-    """The API cannot start with these settings; the text says which one and what to do, and holds no secret."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from typing import Final
 from pydantic import AliasChoices, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from api.errors import UnfitSettings
+from producers.secret_settings import UnfitSettings, given_secret
 from schemas.envelope import LARGEST_EVENT_BYTES
 from schemas.ids import is_organization_id
 from schemas.sealing import Sealer, SealingError, sealer_of
@@ -75,7 +75,7 @@ class ApiSettings(BaseSettings):
 
     def sealer(self) -> Sealer:
         """Return what seals secrets; raises UnfitSettings when the master key is missing or unfit."""
-        keys = _given(self.master_keys, self.master_keys_file, "HOOKLINE_MASTER_KEYS")
+        keys = given_secret(self.master_keys, self.master_keys_file, name="HOOKLINE_MASTER_KEYS")
         try:
             return sealer_of(keys)
         except SealingError as error:
@@ -83,20 +83,9 @@ class ApiSettings(BaseSettings):
 
     def administrators_token(self) -> str:
         """Return the administrator's token; raises UnfitSettings when it is missing or too short."""
-        token = _given(self.admin_token, self.admin_token_file, "HOOKLINE_ADMIN_TOKEN")
+        token = given_secret(self.admin_token, self.admin_token_file, name="HOOKLINE_ADMIN_TOKEN")
         if len(token) < SHORTEST_TOKEN or not token.isascii() or not token.isprintable() or " " in token:
             raise UnfitSettings(
                 f"HOOKLINE_ADMIN_TOKEN must be at least {SHORTEST_TOKEN} ASCII characters without spaces"
             )
         return token
-
-
-def _given(value: SecretStr | None, file: Path | None, name: str) -> str:
-    if value is not None and value.get_secret_value().strip():
-        return value.get_secret_value().strip()
-    if file is None:
-        raise UnfitSettings(f"set {name}, or {name}_FILE to a file that holds it")
-    try:
-        return file.read_text().strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UnfitSettings(f"{name}_FILE cannot be read: {type(error).__name__}") from None

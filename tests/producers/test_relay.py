@@ -136,6 +136,22 @@ async def test_a_row_that_no_notify_announced_is_found(db: Db, database_url: str
 
 @pytest.mark.postgres
 @pytest.mark.kafka
+async def test_a_backlog_is_sent_batch_after_batch_without_a_pause(
+    db: Db, database_url: str, bootstrap: str, topic: str
+) -> None:
+    rows = [(str(number % 10).encode(), str(number).encode()) for number in range(3000)]
+    await add(db, topic, *rows)
+    relay = relay_of(database_url, bootstrap)
+    async with running(relay):
+        await relay.wait_active()
+        started = time.monotonic()
+        await emptied(db)
+        assert time.monotonic() - started < 4  # six batches: five pauses more would take 5 s
+    assert sent_to(bootstrap, topic, at_least=3000) == rows
+
+
+@pytest.mark.postgres
+@pytest.mark.kafka
 async def test_a_lower_id_that_commits_later_is_sent_too(db: Db, database_url: str, bootstrap: str, topic: str) -> None:
     slow = await asyncpg.connect(database_url)
     transaction = slow.transaction()
