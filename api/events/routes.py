@@ -1,7 +1,6 @@
 """`POST /api/v1/events`, and the catalogue of event types."""
 
-import re
-from typing import Annotated, Final
+from typing import Annotated
 
 from fastapi import APIRouter, Header
 
@@ -12,8 +11,7 @@ from api.problems import documented
 from api.requests import JsonRoute
 from api.services import AllServices
 from schemas.catalogue import catalogue
-
-_TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+from schemas.headers import is_traceparent
 
 router = APIRouter(
     prefix="/api/v1", tags=["events"], route_class=JsonRoute, dependencies=[bearer], responses=documented(401, 422)
@@ -27,7 +25,7 @@ async def publish_event(
     body: NewEvent, caller: AnyCaller, services: AllServices, traceparent: TraceParent = None
 ) -> PublishedEvent:
     """Publish an event; the answer comes when Kafka has it. On 503 it may still arrive: publish it again."""
-    trace = traceparent if traceparent and _TRACEPARENT.fullmatch(traceparent) else None
+    trace = traceparent if traceparent and is_traceparent(traceparent) else None
     return PublishedEvent(id=await services.publishing.publish(body, caller.organization_id, trace))
 
 
