@@ -1,0 +1,219 @@
+"""One process each: `hookline api`, `worker`, `mover`, `relay`, until SIGTERM or SIGINT, which end them cleanly.
+
+Wrong settings end a process at once. Kafka being away does not: worker and mover wait for it and for their topics, and
+say so every few seconds; API and relay start and go on by themselves when it is back.
+"""
+
+import asyncio
+import errno
+import gc
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Final, cast
+
+import structlog
+import uvloop
+from confluent_kafka import KafkaException
+from prometheus_client import start_http_server
+
+from compose.settings import ProcessSettings, worker_settings
+from compose.topics import Brokers, topics_of
+from processors.settings import WorkerSettings
+from producers.settings import KafkaSettings
+from schemas.errors import HooklineError
+
+log = structlog.get_logger("compose.running")
+
+STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+_ASK_TIMEOUT_S: Final = 3.0
+_ASK_EVERY_S: Final = 0.5
+_SAY_EVERY_S: Final = 5.0
+# A worker allocates much and makes few cycles: the default 700 has the collector walk its objects all the time.
+_GC_THRESHOLDS: Final = (50_000, 50, 100)
+
+
+class RunError(HooklineError):
+    """A process cannot start, or had to end."""
+
+
+class RoutedKafkaSettings(KafkaSettings):
+    """For processes: what librdkafka would print on stderr goes through `logging` into the same format."""
+
+    def client_config(self) -> dict[str, str]:
+        """Return a client's configuration; its messages come when the client is polled."""
+        import logging
+
+        config = {**super().client_config(), "logger": logging.getLogger("librdkafka")}
+        return cast(dict[str, str], config)  # the one value that is no string; every caller hands it on untouched
+
+
+def run_api() -> None:
+    """Serve the API. Raises RunError when its address cannot be had."""
+    from api.serving import serve
+    from api.settings import ApiSettings
+
+    settings = ApiSettings()
+    with _ready_file() as ready:
+        try:
+            serve(settings, RoutedKafkaSettings(), announce=lambda _: ready())
+        except OSError as error:
+            if error.errno not in (errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EACCES):
+                raise
+            where = f"{settings.api_host}:{settings.api_port}"
+            raise RunError(
+                f"cannot listen on {where} ({error.strerror}): set HOOKLINE_API_PORT or HOOKLINE_API_HOST"
+            ) from error
+
+
+def run_relay() -> None:
+    """Relay the outbox to Kafka; it is ready when it is the one that sends."""
+    from api.settings import ApiSettings
+    from producers.relay import Relay
+
+    database_url, settings = ApiSettings().database_url, worker_settings()
+
+    async def relaying() -> None:
+        relay = Relay(database_url, RoutedKafkaSettings())
+        for number in STOP_SIGNALS:
+            asyncio.get_running_loop().add_signal_handler(number, relay.stop)
+        active = asyncio.create_task(relay.wait_active())
+        active.add_done_callback(lambda task: None if task.cancelled() else ready())
+        try:
+            await relay.run()
+        finally:
+            active.cancel()
+
+    with _ready_file() as ready, _metrics_server(settings), _runner() as runner:
+        runner.run(relaying())
+
+
+def run_mover() -> None:
+    """Move due records on; it is ready when it has partitions."""
+    from compose.moving import RunningMover
+
+    settings, kafka = worker_settings(), RoutedKafkaSettings()
+    with _ready_file() as ready, _metrics_server(settings), _stop_signals() as stopping:
+        if (existing := wait_for_topics(settings, kafka, stopping)) is None:
+            return
+        running = RunningMover(settings, kafka, existing)
+        running.when_it_has_partitions(ready)
+        _call_on_signal(running.stop)
+        if not stopping.is_set():
+            running.run()
+
+
+def run_worker(*, with_mover: bool) -> None:
+    """Route and deliver; `with_mover` moves due records too, in a thread of this process."""
+    from compose.moving import mover_beside
+    from processors import worker
+
+    settings, kafka = worker_settings(), RoutedKafkaSettings()
+    settings.sealer()  # before Kafka: no setting gets better by waiting
+    with _ready_file() as ready, _metrics_server(settings), _stop_signals() as stopping:
+        if (existing := wait_for_topics(settings, kafka, stopping)) is None:
+            return
+
+        def on_ready() -> None:
+            check_mover()
+            gc.collect()
+            gc.freeze()  # what is here now stays: the collector need not look at it again
+            gc.set_threshold(*_GC_THRESHOLDS)
+            ready()
+
+        with mover_beside(settings, kafka, existing if with_mover else None) as check_mover, _runner() as runner:
+            runner.run(worker.run_worker(settings, kafka, on_ready=on_ready))
+
+
+def wait_for_topics(
+    settings: WorkerSettings, kafka: KafkaSettings, stopping: threading.Event, *, say_every_s: float = _SAY_EVERY_S
+) -> Sequence[str] | None:
+    """Return the names of all topics once every declared one is there, None when `stopping` came first.
+
+    Raises RunError when a topic has another number of partitions than the settings say.
+    """
+    declared, admin = topics_of(settings), Brokers(kafka)
+    said_at = -say_every_s
+    while not stopping.is_set():
+        try:
+            found = admin.list_topics(timeout=_ASK_TIMEOUT_S).topics
+            missing = [topic.name for topic in declared if topic.name not in found]
+            if not missing:
+                for topic in declared:
+                    _check_partitions(topic.name, len(found[topic.name].partitions), topic.partitions)
+                return sorted(found)
+            waits_for = f"topics {', '.join(missing)}: run `hookline topics apply`"
+        except KafkaException as error:
+            waits_for = f"Kafka at {kafka.bootstrap_servers}: {error.args[0].str()}"
+        if time.monotonic() - said_at >= say_every_s:
+            said_at = time.monotonic()
+            log.warning("process.waiting", waits_for=waits_for)
+        stopping.wait(_ASK_EVERY_S)
+    return None
+
+
+@contextmanager
+def _stop_signals() -> Iterator[threading.Event]:
+    """Note a signal instead of dying of it; event loops that begin later put their own handlers in place."""
+    stopping = threading.Event()
+    _call_on_signal(stopping.set)
+    yield stopping
+
+
+def _call_on_signal(call: Callable[[], None]) -> None:
+    def handle(_: int, __: FrameType | None) -> None:
+        call()
+
+    for number in STOP_SIGNALS:
+        signal.signal(number, handle)
+
+
+@contextmanager
+def _metrics_server(settings: WorkerSettings) -> Iterator[None]:
+    if settings.metrics_port is None:
+        yield
+        return
+    where = f"{settings.metrics_host}:{settings.metrics_port}"
+    try:
+        server, thread = start_http_server(settings.metrics_port, settings.metrics_host)
+    except OSError as error:
+        raise RunError(f"cannot listen on {where} for metrics ({error.strerror}): set HOOKLINE_METRICS_PORT") from error
+    log.info("metrics.serving", url=f"http://{where}/metrics")
+    try:
+        yield
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+@contextmanager
+def _ready_file() -> Iterator[Callable[[], None]]:
+    """Yield what says that the process is ready: it writes HOOKLINE_READY_FILE, which goes when the process ends."""
+    path = ProcessSettings().ready_file
+    if path is None:
+        yield lambda: None
+        return
+    path.unlink(missing_ok=True)  # of a process that was killed
+    try:
+        yield lambda: _write_pid(path)
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _write_pid(path: Path) -> None:
+    path.write_text(f"{os.getpid()}\n")
+
+
+def _runner() -> asyncio.Runner:
+    return asyncio.Runner(loop_factory=uvloop.new_event_loop)
+
+
+def _check_partitions(topic: str, has: int, wanted: int) -> None:
+    if has != wanted:
+        raise RunError(f"{topic} has {has} partitions and HOOKLINE_PARTITIONS says {wanted}: set it to {has}")
