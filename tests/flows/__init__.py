@@ -1,0 +1,1 @@
+"""Stories across packages, in real processes on real servers."""

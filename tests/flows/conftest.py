@@ -1,0 +1,90 @@
+"""One stack for the stories that do not break it; those that do start their own."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
+from uuid import uuid4
+
+import httpx
+import pytest
+from confluent_kafka import OFFSET_BEGINNING, Consumer, Message, TopicPartition
+
+from compose.stack import Stack
+from producers import Publisher
+from tests.flows.recorder import Recorder
+
+WAITS = "1s,1s,2s"
+ATTEMPTS = 4
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Return a running stack with one worker and short waits."""
+    running = Stack(tmp_path_factory.mktemp("stack"), env={"HOOKLINE_RETRY_WAITS": WAITS})
+    running.start()
+    try:
+        yield running
+    finally:
+        running.stop()
+
+
+@pytest.fixture
+async def recorder() -> AsyncIterator[Recorder]:
+    async with Recorder() as serving:
+        yield serving
+
+
+@pytest.fixture(scope="session")
+def publisher(stack: Stack) -> Iterator[Publisher]:
+    with Publisher(stack.bootstrap_servers, source="/tests") as publishing:
+        yield publishing
+
+
+@dataclass(frozen=True)
+class Organization:
+    """An organization of one test's own, and the API as its administrator sees it."""
+
+    id: str
+    api: httpx.AsyncClient
+
+    async def subscribe(self, url: str, *event_types: str, **more: object) -> dict[str, str]:
+        """Create a subscription, wait until it is in force, and return what the API answered."""
+        body = {"url": url, "event_types": list(event_types) or ["*"], **more}
+        answer = await self.api.post("/api/v1/subscriptions", json=body)
+        assert answer.status_code == 201, answer.text
+        created: dict[str, str] = answer.json()
+        return created
+
+
+@pytest.fixture
+async def organization(stack: Stack) -> AsyncIterator[Organization]:
+    identifier = f"org_{uuid4().hex[:12]}"
+    headers = {"Authorization": f"Bearer {stack.admin_token}", "Hookline-Organization": identifier}
+    async with httpx.AsyncClient(base_url=stack.api_url, headers=headers, trust_env=False) as api:
+        yield Organization(identifier, api)
+
+
+def _read_until(
+    bootstrap: str, topic: str, wanted: Callable[[Message], bool], count: int, within_s: float
+) -> list[Message]:
+    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": f"tests-{uuid4().hex}"})
+    try:
+        partitions = consumer.list_topics(topic, timeout=10).topics[topic].partitions
+        consumer.assign([TopicPartition(topic, each, OFFSET_BEGINNING) for each in partitions])
+        found: list[Message] = []
+        deadline = time.monotonic() + within_s
+        while len(found) < count and time.monotonic() < deadline:
+            records = consumer.consume(1000, timeout=0.1)
+            found += [record for record in records if record.error() is None and wanted(record)]
+        assert len(found) >= count, f"{len(found)} of {count} on {topic} after {within_s} s"
+        return found
+    finally:
+        consumer.close()
+
+
+async def records_on(
+    bootstrap: str, topic: str, wanted: Callable[[Message], bool], *, count: int, within_s: float = 10
+) -> list[Message]:
+    """Return a topic's records that are wanted, once there are `count`; fails when there are not in time."""
+    return await asyncio.to_thread(_read_until, bootstrap, topic, wanted, count, within_s)
