@@ -4,11 +4,13 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Final
 
-from producers.errors import ProducingError
-from producers.records import Outgoing, RecordProducer
+from producers.errors import ProducingError, QueueFull
+from producers.records import Outgoing, RecordProducer, Report
 
+_QUEUE_WITHIN_S: Final = 10.0  # as long as RecordProducer.produce waits for room in its queue
 _SERVE_EVERY_S: Final = 0.002  # nobody's delivery waits for a report, only its ack does
 
 
@@ -31,13 +33,17 @@ class Handover:
             if self._woken or self._loop.is_closed():
                 return
             self._woken = True
-        self._loop.call_soon_threadsafe(self._run)
+        with suppress(RuntimeError):  # it may close between the question and the call
+            self._loop.call_soon_threadsafe(self._run)
 
     def _run(self) -> None:
         with self._lock:
             self._woken = False
         for _ in range(len(self._calls)):
-            self._calls.popleft()()
+            try:
+                self._calls.popleft()()
+            except Exception as error:  # noqa: BLE001 - the loop's handler sees it; the calls behind it must still run
+                self._loop.call_exception_handler({"message": "a call that was handed over failed", "exception": error})
 
 
 class LoopProducer:
@@ -49,7 +55,10 @@ class LoopProducer:
         self._serving = False
 
     async def send(self, records: Sequence[Outgoing]) -> None:
-        """Return when the brokers have all of `records`; raises the first ProducingError once all are reported."""
+        """Return when the brokers have all of `records`; raises the first ProducingError once all are reported.
+
+        While the queue is full it waits without holding up the loop, 10 s at most a record (QueueFull).
+        """
         if not records:
             return
         done = self._loop.create_future()
@@ -66,16 +75,40 @@ class LoopProducer:
                 else:
                     done.set_exception(failed)
 
-        for record in records:
-            self._producer.produce(record, report)
+        try:
+            for record in records:
+                await self._queue(record, report)
+            self._start_serving()
+            await done
+        finally:
+            done.cancel()  # of a caller who was cancelled: nobody is left to hear the reports
+
+    async def _queue(self, record: Outgoing, report: Report) -> None:
+        deadline = self._loop.time() + _QUEUE_WITHIN_S
+        while True:
+            try:
+                self._producer.produce(record, report, wait_s=0)
+            except QueueFull as error:
+                if self._loop.time() >= deadline:
+                    report(error)
+                    return
+            except ProducingError as error:
+                report(error)  # as the brokers' own refusals: the records before it are still on their way
+                return
+            else:
+                return
+            self._start_serving()
+            await asyncio.sleep(_SERVE_EVERY_S)
+
+    def _start_serving(self) -> None:
         if not self._serving:
             self._serving = True
             self._loop.call_later(_SERVE_EVERY_S, self._serve)
-        await done
 
     def _serve(self) -> None:
-        self._producer.serve(0)
-        if self._producer.unreported:
-            self._loop.call_later(_SERVE_EVERY_S, self._serve)
-        else:
-            self._serving = False
+        self._serving = False
+        try:
+            self._producer.serve(0)
+        finally:  # what the client raises is for the loop's handler, and no reason to stop asking
+            if self._producer.unreported:
+                self._start_serving()

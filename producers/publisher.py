@@ -16,10 +16,11 @@ from producers.records import Outgoing, RecordProducer, ReportThread
 from producers.settings import KafkaSettings
 from schemas.codec import encode
 from schemas.envelope import LARGEST_EVENT_BYTES, new_event
-from schemas.headers import event_headers
+from schemas.errors import InvalidInput
+from schemas.headers import event_headers, is_traceparent
 from schemas.ids import EventId
+from schemas.json_values import Json
 from schemas.records import Event
-from schemas.redaction import Json
 from schemas.topics import EVENTS
 
 PATIENCE_S: Final = 9.0  # under 10 s, so that an HTTP caller in front of it gets an answer
@@ -49,7 +50,8 @@ class Receipt:
         return self._future.done()
 
     def __await__(self) -> Generator[None, None, EventId]:
-        return asyncio.wrap_future(self._future).__await__()
+        # Shielded: a caller who stops waiting (asyncio.wait_for) must not cancel what the producer will settle.
+        return asyncio.shield(asyncio.wrap_future(self._future)).__await__()
 
     def settle(self, error: ProducingError | None) -> None:
         """Tell whoever waits; the producer calls this once."""
@@ -99,10 +101,13 @@ class Publisher:
     ) -> Receipt:
         """Check an event, queue it for Kafka and return its receipt.
 
-        Events of one `key` keep their order. `on_published` is called from the producer's thread with the event's id
-        and None, or what went wrong. Blocks while the queue is full (backpressure), 10 s at most. Raises InvalidInput
-        with a pointer when the event does not fit its schema, QueueFull, ProducerClosed.
+        Events of one `key` keep their order. `on_published` is called with the event's id and None, or what went wrong,
+        from the producer's thread (or from one that publishes while the queue is full); it must not block nor close
+        the publisher. Blocks while the queue is full (backpressure), 10 s at most. Raises InvalidInput with a pointer
+        when the event does not fit its schema, QueueFull, ProducerClosed. `traceparent` is W3C Trace Context's.
         """
+        if traceparent is not None and not is_traceparent(traceparent):
+            raise InvalidInput("is no traceparent of W3C Trace Context", pointer="/traceparent")
         event = new_event(
             type=type,
             organization_id=organization_id,

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import structlog
@@ -56,7 +57,7 @@ class RecordProducer:
         `patience_s` is how long a record may wait for a broker before its report says BrokersAway; 0 waits for ever,
         for callers who hold the source of their records until they are reported.
         """
-        self._config: dict[str, str | int | float | bool | Callable[[KafkaError], None]] = {
+        self._config: dict[str, str | int | float | bool] = {
             **client_config,
             "acks": "all",
             "enable.idempotence": True,
@@ -67,14 +68,13 @@ class RecordProducer:
             "queue.buffering.max.messages": most_waiting,
             "queue.buffering.max.kbytes": 262_144,
             "message.max.bytes": 2 * 1024 * 1024,
-            "error_cb": self._on_error,
         }
         self._lock = threading.Lock()
         self._numbers = itertools.count()
         self._unreported: dict[int, tuple[Outgoing, Report]] = {}
         self._broken = threading.Event()
-        self._closed = False
-        self._client = Producer(self._config)
+        self._generation = 0
+        self._client: Producer | None = self._new_client()  # None once it is closed
 
     @property
     def unreported(self) -> int:
@@ -88,13 +88,20 @@ class RecordProducer:
         """
         deadline = time.monotonic() + wait_s
         while not self._hand_over(record, report):
-            if time.monotonic() >= deadline:
+            if self._broken.is_set():
+                self._rebuild()
+            elif time.monotonic() >= deadline:
                 raise QueueFull(f"{self.unreported:,} records wait for the brokers: slow down or try again")
-            self.serve(_POLL_S)
+            else:
+                self.serve(_POLL_S)
 
     def serve(self, timeout_s: float) -> None:
         """Call the reports that have come, waiting up to `timeout_s` for the first; from any thread."""
-        self._client.poll(timeout_s)
+        client = self._client
+        if client is None:
+            time.sleep(timeout_s)  # nothing comes any more, and who serves in a loop must not spin
+            return
+        client.poll(timeout_s)
         if self._broken.is_set():
             self._rebuild()
 
@@ -109,62 +116,79 @@ class RecordProducer:
         """Flush, stop and return how many records were given up; their reports say ProducerClosed."""
         self.flush(timeout_s)
         with self._lock:
-            self._closed = True
+            client, self._client = self._client, None
             left, self._unreported = self._unreported, {}
+        if client is not None:
+            client.purge()  # what was given up does not arrive later, unless it is on the wire already
         for _, report in left.values():
-            report(ProducerClosed("the producer was closed before a broker had the record"))
+            _tell(report, ProducerClosed("the producer was closed before a broker had the record"))
         return len(left)
 
     def _hand_over(self, record: Outgoing, report: Report) -> bool:
+        """Queue a record with the client; return False when its queue is full or another client must come first."""
         with self._lock:
-            if self._closed:
+            client = self._client
+            if client is None:
                 raise ProducerClosed("this producer was closed")
+            if self._broken.is_set():
+                return False  # what is unreported never exceeds what a client's queue holds, so a new one takes it all
             number = next(self._numbers)
-            if not self._broken.is_set():
-                try:
-                    self._send(number, record)
-                except BufferError:
-                    return False
-                except KafkaException as error:
-                    if not error.args[0].fatal():
-                        raise ProducingError(f"Kafka refuses the record: {error.args[0].str()}") from error
-                    self._broken.set()
+            try:
+                self._send(client, number, record)
+            except BufferError:
+                return False
+            except KafkaException as error:
+                if not error.args[0].fatal():
+                    raise ProducingError(f"Kafka refuses the record: {error.args[0].str()}") from error
+                self._broken.set()
+                return False
             self._unreported[number] = (record, report)
             return True
 
-    def _send(self, number: int, record: Outgoing) -> None:
-        def reported(error: KafkaError | None, _: Message) -> None:
-            self._on_report(number, error)
+    def _send(self, client: Producer, number: int, record: Outgoing) -> None:
+        generation = self._generation
 
-        self._client.produce(
+        def reported(error: KafkaError | None, _: Message) -> None:
+            self._on_report(generation, number, error)
+
+        client.produce(
             record.topic, key=record.key, value=record.value, headers=[*record.headers], on_delivery=reported
         )
 
-    def _on_report(self, number: int, error: KafkaError | None) -> None:
-        if error is not None and (error.fatal() or error.code() in _DISCARDED):
-            self._broken.set()  # stays unreported: the next client sends it
-            return
+    def _on_report(self, generation: int, number: int, error: KafkaError | None) -> None:
+        if error is not None:
+            if generation != self._generation:
+                return  # of a client that was replaced: the next one has sent the record again and reports it
+            if error.fatal() or error.code() in _DISCARDED:
+                self._broken.set()  # stays unreported: the next client sends it
+                return
         with self._lock:
             _, report = self._unreported.pop(number, (None, None))
         if report is not None:
-            report(None if error is None else _translated(error))
+            _tell(report, None if error is None else _translated(error))
 
-    def _on_error(self, error: KafkaError) -> None:
-        if error.fatal():
+    def _on_error(self, generation: int, error: KafkaError) -> None:
+        if error.fatal() and generation == self._generation:
             self._broken.set()
         log.warning("kafka.error", error=error.str(), fatal=error.fatal())
+
+    def _new_client(self) -> Producer:
+        return Producer({**self._config, "error_cb": partial(self._on_error, self._generation)})
 
     def _rebuild(self) -> None:
         """Send what is unreported with a new client, in the order it came; some may arrive twice."""
         with self._lock:
-            if not self._broken.is_set():
-                return  # another thread was here first
+            replaced = self._client
+            if replaced is None or not self._broken.is_set():
+                return  # closed, or another thread was here first
             log.warning("kafka.producer_rebuilt", unreported=len(self._unreported))
-            self._client.purge()
-            self._client = Producer(self._config)
-            self._broken.clear()
+            replaced.purge()
+            self._generation += 1
+            self._client = client = self._new_client()
             for number, (record, _) in self._unreported.items():
-                self._send(number, record)
+                self._send(client, number, record)
+            self._broken.clear()  # last: were a record not taken, the next call would start over and lose none
+        replaced.poll(0)  # outside the lock, for its last reports take it
 
 
 class ReportThread:
@@ -183,7 +207,18 @@ class ReportThread:
 
     def _serve(self) -> None:
         while not self._stopping.is_set():
-            self._producer.serve(_POLL_S)
+            try:
+                self._producer.serve(_POLL_S)
+            except Exception:  # the operator sees it: without this thread nobody would ever hear of a record again
+                log.exception("kafka.serving_failed")
+                self._stopping.wait(_POLL_S)
+
+
+def _tell(report: Report, error: ProducingError | None) -> None:
+    try:
+        report(error)
+    except Exception:  # its author sees it; raised through the client it would end whoever serves the others' reports
+        log.exception("kafka.report_failed")
 
 
 def _translated(error: KafkaError) -> ProducingError:

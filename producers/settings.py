@@ -31,6 +31,6 @@ class KafkaSettings(BaseSettings):
             config["sasl.mechanism"] = self.sasl_mechanism
             config["sasl.username"] = self.sasl_username or ""
             config["sasl.password"] = self.sasl_password.get_secret_value() if self.sasl_password else ""
-        if self.ssl_ca_location is not None:
+        if self.ssl_ca_location:  # an empty variable is no path
             config["ssl.ca.location"] = self.ssl_ca_location
         return config
