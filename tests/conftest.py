@@ -6,6 +6,7 @@ example; tests are the same.
 
 import asyncio
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
@@ -19,9 +20,14 @@ from compose.postgres import EmbeddedPostgres
 
 
 @pytest.fixture(scope="session")
-def servers_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the folder where the embedded servers keep their data and logs."""
-    return tmp_path_factory.mktemp("servers")
+def servers_folder() -> Iterator[Path]:
+    """Return the folder where the embedded servers keep their data and logs.
+
+    Not below pytest's own folder: as root PostgreSQL runs as another user, and each pytest that starts takes away what
+    lets that user pass there.
+    """
+    with tempfile.TemporaryDirectory(prefix="hookline-tests-", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
 
 
 @pytest.fixture(scope="session")

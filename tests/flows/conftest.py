@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from uuid import uuid4
 
 import httpx
@@ -19,9 +20,9 @@ ATTEMPTS = 4
 
 
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def stack(servers_folder: Path) -> Iterator[Stack]:
     """Return a running stack with one worker and short waits."""
-    running = Stack(tmp_path_factory.mktemp("stack"), env={"HOOKLINE_RETRY_WAITS": WAITS})
+    running = Stack(servers_folder / "stack", env={"HOOKLINE_RETRY_WAITS": WAITS})
     running.start()
     try:
         yield running

@@ -22,8 +22,8 @@ EVENTS_PER_S = 100
 MOST_TWICE = 0.03
 
 
-async def test_two_workers_six_kills_nothing_lost_and_at_most_three_percent_twice(tmp_path: Path) -> None:
-    stack = Stack(tmp_path, workers=2, env={"HOOKLINE_RETRY_WAITS": "1s,1s,1s,1s,1s"})
+async def test_two_workers_six_kills_nothing_lost_and_at_most_three_percent_twice(servers_folder: Path) -> None:
+    stack = Stack(servers_folder / "kills", workers=2, env={"HOOKLINE_RETRY_WAITS": "1s,1s,1s,1s,1s"})
     await asyncio.to_thread(stack.start)
     try:
         async with Recorder() as recorder:
