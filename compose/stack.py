@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import IO, Final
@@ -133,7 +134,7 @@ class Stack:
         (self.folder / "stack.json").unlink(missing_ok=True)
         for kind in _STOP_ORDER:
             stopping = [process for process in self._processes.values() if process.name.partition("-")[0] == kind]
-            self._at_once(*[lambda process=process: _stop_child(process) for process in stopping])  # type: ignore[misc]
+            self._at_once(*(partial(_stop_child, process) for process in stopping))
         self._at_once(self.kafka.stop, self.postgres.stop)
         self._release_folder()
 
@@ -188,6 +189,7 @@ class Stack:
         self._lock.truncate(0)
         self._lock.write(str(os.getpid()))
         self._lock.flush()
+        (self.folder / "stack.json").unlink(missing_ok=True)  # of a stack that was killed: it says where nobody is
 
     def _release_folder(self) -> None:
         if self._lock is not None:
