@@ -27,6 +27,7 @@ GONE_WITHIN_S = 45.0
 def up(folder: Path) -> Iterator[tuple["subprocess.Popen[str]", dict[str, str]]]:
     """Run `hookline up` until it is ready; kill what is left of it at the end."""
     env = {**os.environ, "PYTHONPATH": str(ROOT), "HOOKLINE_RETRY_WAITS": "1s"}
+    started = time.time()
     process = subprocess.Popen(
         [*HOOKLINE, "up", "--api-port", "0", "--kafka-port", "0"],
         cwd=folder,
@@ -38,7 +39,7 @@ def up(folder: Path) -> Iterator[tuple["subprocess.Popen[str]", dict[str, str]]]
     try:
         deadline = time.monotonic() + READY_WITHIN_S
         announced = folder / ".hookline" / "stack.json"
-        while not announced.exists():
+        while not (announced.exists() and announced.stat().st_mtime > started):  # not one of a stack that was killed
             assert process.poll() is None, process.communicate()[0]
             assert time.monotonic() < deadline, "not ready in time"
             time.sleep(0.1)
