@@ -21,7 +21,7 @@ from typing import IO, Final
 
 import orjson
 
-from compose.children import Child, EmbeddedServerError, chosen_port, start_child
+from compose.children import Child, EmbeddedServerError, free_port, require_free, start_child
 from compose.kafka import EmbeddedKafka
 from compose.postgres import EmbeddedPostgres
 from schemas.errors import HooklineError
@@ -220,7 +220,8 @@ class Stack:
             raise EmbeddedServerError(f"hookline {' '.join(arguments)} failed", log=child.log_tail())
 
     def _start_processes(self) -> None:
-        port = chosen_port(self._api_port, option="--api-port")
+        port = self._api_port or free_port()
+        require_free(port, option="--api-port")
         self.api_url = f"http://127.0.0.1:{port}"
         self._add("api", ("api",), HOOKLINE_API_PORT=str(port))
         self._add("relay", ("relay",))

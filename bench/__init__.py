@@ -1,0 +1,1 @@
+"""Benchmarks, not tests: they print figures, with the limit of the machine measured in the same run."""
