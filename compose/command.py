@@ -38,9 +38,6 @@ def main() -> None:
     session = Session()
     try:
         code = typer.main.get_command(app).main(prog_name="hookline", standalone_mode=False, obj=session)
-    except BrokenPipeError:  # `hookline event-types | head`: who reads has enough
-        sys.stderr.close()
-        code = ExitCode.OK
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the user sees it, and with --debug all of it
         code, complaint = complaint_of(error)
         if session.debug:

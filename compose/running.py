@@ -67,7 +67,7 @@ def run_api() -> None:
                 raise
             where = f"{settings.api_host}:{settings.api_port}"
             raise RunError(
-                f"cannot listen on {where} ({error.strerror}): set HOOKLINE_API_PORT or HOOKLINE_API_HOST"
+                f"cannot listen on {where} ({os.strerror(error.errno)}): set HOOKLINE_API_PORT or HOOKLINE_API_HOST"
             ) from error
 
 

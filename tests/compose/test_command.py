@@ -1,0 +1,153 @@
+"""The command line: help that teaches, one line of error, exit codes."""
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from compose.complaints import ExitCode, complaint_of
+from schemas.sealing import sealer_of
+from tests.compose.shell import MASTER_KEY_BYTES, NO_DATABASE, NOWHERE, hookline, started
+
+COMMANDS = [
+    ("up",), ("demo",), ("api",), ("worker",), ("mover",), ("relay",), ("publish",), ("event-types",),
+    ("new-master-key",), ("doctor",), ("topics", "apply"), ("topics", "list"), ("db", "upgrade"), ("db", "current"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_every_command_teaches_by_an_example(command: tuple[str, ...]) -> None:
+    ran = hookline(*command, "--help")
+    assert ran.code == ExitCode.OK
+    assert "Example" in ran.out
+    assert f"hookline {' '.join(command)}" in ran.out.split("Example")[1]
+
+
+def test_help_lists_every_command_and_the_exit_codes_and_is_quick() -> None:
+    began = time.monotonic()
+    ran = hookline("--help")
+    took_s = time.monotonic() - began
+    assert all(command[0] in ran.out for command in COMMANDS)
+    assert "130 Ctrl-C" in ran.out
+    assert took_s < 2.0  # 0.1 s on an idle machine; 2 s would mean that it imports what it does not need
+
+
+@pytest.mark.parametrize("arguments", [(), ("topics",), ("db",)])
+def test_a_group_alone_prints_its_help(arguments: tuple[str, ...]) -> None:
+    ran = hookline(*arguments)
+    assert ran.code == ExitCode.OK
+    assert "Commands:" in ran.out
+
+
+def test_prints_its_version() -> None:
+    assert hookline("--version").out == "hookline 0.1.0\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "env", "code", "says"),
+    [
+        (("no-such-command",), {}, 2, "No such command"),
+        (("publish",), {}, 2, "Missing argument"),
+        (("up", "--api-port", "70000"), {}, 2, "--api-port"),
+        (("demo", "--folder", "/etc"), {}, 2, "is not empty"),  # it would empty it
+        (("publish", "user.created", "--data", "-", "--id", "a"), {}, 2, "one id cannot name many"),
+        (("topics", "apply"), {"HOOKLINE_RETRY_WAITS": "5x"}, 2, "HOOKLINE_RETRY_WAITS: '5x' is no duration"),
+        (("topics", "apply"), {"HOOKLINE_PARTITIONS": "0"}, 2, "HOOKLINE_PARTITIONS: should be greater than"),
+        (("topics", "list"), {"KAFKA_SECURITY_PROTOCOL": "TLS"}, 2, "KAFKA_SECURITY_PROTOCOL: should be 'PLAINTEXT'"),
+        (("db", "current"), {"DATABASE_URL": "mysql://me:hidden@db/x"}, 2, "DATABASE_URL: must begin with postgresql:"),
+        (("worker",), {"HOOKLINE_LOG_LEVEL": "loud"}, 2, "HOOKLINE_LOG_LEVEL: should be 'debug'"),
+        (("worker",), {}, 2, "set HOOKLINE_MASTER_KEYS, or HOOKLINE_MASTER_KEYS_FILE"),
+        (("worker",), {"HOOKLINE_MASTER_KEYS": f"k1:{MASTER_KEY_BYTES}x"}, 2, "HOOKLINE_MASTER_KEYS: "),
+        (("worker",), {"HOOKLINE_MASTER_KEYS_FILE": "/no/such/file"}, 2, "HOOKLINE_MASTER_KEYS_FILE cannot be read"),
+        (("api",), {"HOOKLINE_MASTER_KEYS": f"k1:{MASTER_KEY_BYTES}"}, 2, "set HOOKLINE_ADMIN_TOKEN"),
+        (("api",), {"HOOKLINE_API_PORT": "http"}, 2, "HOOKLINE_API_PORT: should be a valid integer"),
+        (("topics", "list"), {}, 1, f"Kafka at {NOWHERE} does not answer"),
+        (("db", "upgrade"), {}, 1, "PostgreSQL at 127.0.0.1:1/hookline does not answer"),
+        (("db", "current"), {}, 1, "PostgreSQL at 127.0.0.1:1/hookline does not answer"),
+        (("event-types", "no.such"), {}, 1, "unknown event type 'no.such'"),
+    ],
+)  # fmt: skip
+def test_what_fails_is_one_line_that_names_it(
+    arguments: tuple[str, ...], env: dict[str, str], code: int, says: str, tmp_path: Path
+) -> None:
+    settings = {"KAFKA_BOOTSTRAP_SERVERS": NOWHERE, "DATABASE_URL": NO_DATABASE, **env}
+    ran = hookline(*arguments, cwd=tmp_path, **settings)
+    assert ran.code == code
+    assert says in ran.complaint
+    assert ran.complaint.startswith("hookline: ")
+    for secret in ("password-of-the-database", "hidden", MASTER_KEY_BYTES):
+        assert secret not in ran.out + ran.err
+
+
+def test_a_traceback_comes_only_when_it_is_asked_for() -> None:
+    assert "Traceback" in hookline("--debug", "event-types", "no.such").err
+
+
+def test_an_unexpected_error_is_one_line_without_secrets() -> None:
+    code, line = complaint_of(RuntimeError("postgresql://me:hidden@db/x\nand whsec_AAAA on another line"))
+    assert code == ExitCode.FAILED
+    assert line.startswith("unexpected RuntimeError: postgresql://me:***@db/x")
+    assert "\n" not in line
+    assert "AAAA" not in line
+
+
+def test_ctrl_c_is_130() -> None:
+    assert complaint_of(KeyboardInterrupt()) == (ExitCode.INTERRUPTED, "interrupted")
+
+
+def test_says_nothing_when_its_reader_has_enough() -> None:
+    with started("event-types") as process:  # `hookline event-types | head -1`
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+
+
+def test_lists_the_event_types_for_people_and_programs() -> None:
+    assert "user.created" in hookline("event-types").out
+    listed = json.loads(hookline("event-types", "--json").out)["event_types"]
+    assert {"name", "category", "description"} == set(listed[0])
+    assert "hookline.test" in {each["name"] for each in listed}
+
+
+def test_shows_an_event_type_with_an_example_that_publishes() -> None:
+    shown = hookline("event-types", "user.created").out
+    assert "required" in shown
+    assert "hookline publish user.created --data '{" in shown
+    assert json.loads(hookline("event-types", "user.created", "--json").out)["schema"]["fields"]
+
+
+def test_a_new_master_key_is_one_that_seals() -> None:
+    first, second = hookline("new-master-key").out.strip(), hookline("new-master-key").out.strip()
+    assert first != second
+    sealed = sealer_of(first).seal(b"x", organization="o", row="r", purpose="p")
+    assert sealer_of(f"{second},{first}").open(sealed, organization="o", row="r", purpose="p") == b"x"
+
+
+def test_the_database_is_upgraded_once_and_says_from_where(database_url: str) -> None:
+    env = {"DATABASE_URL": database_url}
+    assert json.loads(hookline("db", "current", "--json", **env).out)["current"] is None
+    first, second = hookline("db", "upgrade", **env), hookline("db", "upgrade", **env)
+    assert first.out.startswith("from nothing to ")
+    assert second.out.startswith("already at ")
+    assert "the newest" in hookline("db", "current", **env).out
+
+
+def test_takes_from_the_running_stack_what_the_environment_does_not_say(tmp_path: Path, database_url: str) -> None:
+    folder = tmp_path / ".hookline"
+    folder.mkdir()
+    stack = {"api_url": "http://127.0.0.1:8000", "kafka": "127.0.0.1:2", "database_url": database_url}
+    (folder / "stack.json").write_text(json.dumps(stack))
+    assert hookline("db", "upgrade", cwd=tmp_path).code == 0
+    assert "Kafka at 127.0.0.1:2 " in hookline("topics", "list", cwd=tmp_path).complaint
+    assert "PostgreSQL at 127.0.0.1:1/" in hookline("db", "current", cwd=tmp_path, DATABASE_URL=NO_DATABASE).complaint
+
+
+@pytest.mark.parametrize("broken", ["", "[]", "{}", '{"kafka": 1'])
+def test_a_broken_stack_file_is_named(tmp_path: Path, broken: str) -> None:
+    (tmp_path / ".hookline").mkdir()
+    (tmp_path / ".hookline" / "stack.json").write_text(broken)
+    ran = hookline("topics", "list", cwd=tmp_path)
+    assert ran.code == ExitCode.USAGE
+    assert ".hookline/stack.json cannot be read" in ran.complaint
