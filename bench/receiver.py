@@ -1,8 +1,8 @@
 """A receiver that costs as little as one can, in its own process: it notes when each webhook came.
 
 `python -m bench.receiver PORT_FILE` serves on a free port of 127.0.0.1 and writes the port to the file. It answers
-every POST with 200 and keeps (webhook-id, path, arrival) in memory; `GET /arrivals` returns them as JSON and forgets them,
-`GET /count` how many there are.
+every POST with 200 and keeps (webhook-id, path, arrival) in memory; `GET /arrivals` returns them as JSON and
+forgets them, `GET /count` how many there are.
 """
 
 import asyncio

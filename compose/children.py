@@ -13,12 +13,16 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from queue import SimpleQueue
+
+import psutil
 
 from schemas.errors import HooklineError
 
@@ -27,6 +31,7 @@ PR_SET_PDEATHSIG = 1  # linux/prctl.h
 # Below Linux's range for outgoing connections (32768 on): a client that reconnects to a stopped server's port
 # can be given that very port as its own, connect to itself, and keep the server from coming back.
 FREE_PORTS = range(20_000, 32_000)
+LEAVING_S = 3.0  # what a server may take to be gone after its parent was killed; M: 0.1 to 0.5
 
 _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
@@ -50,11 +55,12 @@ class PortTakenError(EmbeddedServerError):
 
 @dataclass(frozen=True, slots=True)
 class Child:
-    """A running child process and the file its output goes to."""
+    """A running child process and the file its output goes to, from byte `log_from` on."""
 
     name: str
     process: subprocess.Popen[bytes]
     log: Path
+    log_from: int
 
     @property
     def pid(self) -> int:
@@ -69,21 +75,39 @@ class Child:
 
         Asked of a process that has ended already, it returns that process's exit code.
         """
-        if self.is_running:
-            self.process.send_signal(how)
+        self.process.send_signal(how)
         try:
             return self.process.wait(within_s)
         except subprocess.TimeoutExpired:
             return self.kill()
 
     def kill(self) -> int:
-        """SIGKILL the process and what it started (its group); return the exit code."""
-        if self.is_running:
-            os.killpg(self.pid, signal.SIGKILL)
+        """SIGKILL the process and all it started; return its exit code.
+
+        By descent and not by process group: PostgreSQL's processes each lead a session of their own.
+        """
+        for process in _family_of(self.pid) if self.is_running else ():
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
         return self.process.wait()
 
+    def wait_until(self, is_ready: Callable[[], bool], *, within_s: float) -> None:
+        """Return once `is_ready()`; raises `EmbeddedServerError` when the process ends or takes longer."""
+        deadline = time.monotonic() + within_s
+        while not is_ready():
+            if not self.is_running:
+                raise EmbeddedServerError(
+                    f"{self.name} ended with exit code {self.process.returncode} ({self.log})", log=self.log_tail()
+                )
+            if time.monotonic() > deadline:
+                raise EmbeddedServerError(f"{self.name} is not ready after {within_s:g} s", log=self.log_tail())
+            time.sleep(0.02)
+
     def log_tail(self, *, lines: int = 15) -> str:
-        return tail_of(self.log, lines=lines)
+        """Return the last `lines` lines of this process's output."""
+        with self.log.open("rb") as log:
+            log.seek(self.log_from)
+            return "\n".join(log.read().decode("utf-8", "replace").splitlines()[-lines:])
 
 
 def start_child(
@@ -92,16 +116,18 @@ def start_child(
     *,
     log: Path,
     env: Mapping[str, str] | None = None,
+    folder: Path | None = None,
     run_as: pwd.struct_passwd | None = None,
     when_parent_dies: signal.Signals = signal.SIGKILL,
 ) -> Child:
     """Start `argv` in a session of its own, so that Ctrl-C reaches us alone and we decide the order of stops.
 
-    Output is appended to `log`. `run_as` drops root for that user and its group. The kernel sends
-    `when_parent_dies` when this process ends, however it ends. Raises `OSError` when `argv` cannot start.
+    Output is appended to `log`; `folder` is where it runs. `run_as` drops root for that user and its group. The kernel
+    sends `when_parent_dies` when this process ends, however it ends. Raises `OSError` when `argv` cannot start.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
+        log_from = output.tell()
         process = _in_the_starting_thread(
             lambda: subprocess.Popen(
                 [str(part) for part in argv],
@@ -109,6 +135,7 @@ def start_child(
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 env=env,
+                cwd=folder,
                 start_new_session=True,
                 user=run_as and run_as.pw_uid,
                 group=run_as and run_as.pw_gid,
@@ -116,7 +143,7 @@ def start_child(
                 preexec_fn=_die_with_parent(when_parent_dies),  # noqa: PLW1509 - two system calls, no lock
             )
         )
-    return Child(name, process, log)
+    return Child(name, process, log, log_from)
 
 
 def free_port() -> int:
@@ -127,11 +154,16 @@ def free_port() -> int:
     raise EmbeddedServerError(f"no free port between {FREE_PORTS.start} and {FREE_PORTS.stop}")
 
 
-def chosen_port(asked: int, *, option: str) -> int:
-    """Return `asked` if it is free, or a free port for 0; raises `PortTakenError` naming `option`."""
-    if asked and not is_free(asked):
-        raise PortTakenError(asked, option=option)
-    return asked or free_port()
+def require_free(port: int, *, option: str) -> None:
+    """Raise `PortTakenError` naming `option` when `port` stays taken.
+
+    It waits a little: a server whose parent was killed is still on its way out when the next start comes.
+    """
+    deadline = time.monotonic() + LEAVING_S
+    while not is_free(port):
+        if time.monotonic() > deadline:
+            raise PortTakenError(port, option=option)
+        time.sleep(0.05)
 
 
 def is_free(port: int) -> bool:
@@ -145,12 +177,12 @@ def is_free(port: int) -> bool:
         return True
 
 
-def tail_of(log: Path, *, lines: int) -> str:
-    """Return the last `lines` lines of a text file, "" if there is none."""
+def _family_of(pid: int) -> list[psutil.Process]:
     try:
-        return "\n".join(log.read_text("utf-8", "replace").splitlines()[-lines:])
-    except FileNotFoundError:
-        return ""
+        process = psutil.Process(pid)
+        return [process, *process.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
 
 
 def _die_with_parent(how: signal.Signals) -> Callable[[], None] | None:

@@ -5,19 +5,17 @@ import pwd
 import secrets
 import signal
 import subprocess
-import time
 import warnings
 from functools import cache
 from pathlib import Path
 from typing import Final
 
-from compose.children import LOOPBACK, Child, EmbeddedServerError, chosen_port, start_child, tail_of
+from compose.children import LOOPBACK, Child, EmbeddedServerError, free_port, require_free, start_child
 
 READY_WITHIN_S: Final = 30.0
 STOP_WITHIN_S: Final = 15.0
 DATABASE: Final = "hookline"
 _USER: Final = "postgres"
-_ASK_EVERY_S: Final = 0.05
 
 
 class EmbeddedPostgres:
@@ -26,9 +24,8 @@ class EmbeddedPostgres:
     def __init__(self, data: Path, *, port: int = 0, durable: bool = True) -> None:
         """Prepare; nothing is started or written. Not `durable` trades safety on a power cut for speed: for tests."""
         self.data = data.absolute()
-        self._asked_port = port
+        self.port = port or free_port()
         self._durable = durable
-        self.port = 0
         self._child: Child | None = None
 
     @property
@@ -51,7 +48,7 @@ class EmbeddedPostgres:
 
     def start(self) -> None:
         """Start the server and return at once; raises EmbeddedServerError when it cannot be started."""
-        self.port = self.port or chosen_port(self._asked_port, option="--postgres-port")
+        require_free(self.port, option="--postgres-port")
         user = _unprivileged_user()
         if not (self.data / "PG_VERSION").exists():
             self._initialize(user)
@@ -71,15 +68,8 @@ class EmbeddedPostgres:
     def wait_until_ready(self, within_s: float = READY_WITHIN_S) -> None:
         """Return when it takes connections and the database `hookline` is there."""
         child = self._running()
-        deadline = time.monotonic() + within_s
-        while time.monotonic() < deadline:
-            if not child.is_running:
-                raise EmbeddedServerError("PostgreSQL ended while it started", log=child.log_tail())
-            if self._psql("postgres", "SELECT 1").returncode == 0:
-                self._create_database()
-                return
-            time.sleep(_ASK_EVERY_S)
-        raise EmbeddedServerError(f"PostgreSQL did not answer within {within_s:.0f} s", log=child.log_tail())
+        child.wait_until(lambda: self._psql("postgres", "SELECT 1").returncode == 0, within_s=within_s)
+        self._create_database()
 
     def stop(self) -> None:
         """Stop it: connections are closed, the data is written."""
@@ -121,7 +111,7 @@ class EmbeddedPostgres:
         failed = child.process.wait(READY_WITHIN_S) != 0
         draft.unlink()
         if failed:
-            raise EmbeddedServerError("PostgreSQL's data could not be initialized", log=tail_of(self._log, lines=15))
+            raise EmbeddedServerError("PostgreSQL's data could not be initialized", log=child.log_tail())
 
     def _create_database(self) -> None:
         exists = self._psql("postgres", f"SELECT 1 FROM pg_database WHERE datname = '{DATABASE}'")  # noqa: S608

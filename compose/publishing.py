@@ -256,19 +256,16 @@ def _queue(
     *,
     on_published: Callable[[EventId, ProducingError | None], None] | None = None,
 ) -> Receipt:
-    try:
-        return publisher.publish(
-            type=sending.type,
-            organization_id=sending.organization_id,
-            data=data,
-            key=sending.key,
-            previous=sending.previous,
-            metadata=sending.metadata,
-            source_id=sending.source_id,
-            on_published=on_published,
-        )
-    except RecursionError:  # orjson reads 1,024 levels; walking them takes more of Python's stack than there is
-        raise InvalidInput("is nested too deeply") from None
+    return publisher.publish(
+        type=sending.type,
+        organization_id=sending.organization_id,
+        data=data,
+        key=sending.key,
+        previous=sending.previous,
+        metadata=sending.metadata,
+        source_id=sending.source_id,
+        on_published=on_published,
+    )
 
 
 def _size_of(lines: BinaryIO) -> int | None:
