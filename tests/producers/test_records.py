@@ -241,6 +241,19 @@ def test_after_a_fatal_error_a_new_client_sends_what_is_unreported(bootstrap: st
 
 
 @pytest.mark.kafka
+@pytest.mark.parametrize("code", [KafkaError._FATAL, KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT])
+def test_a_record_that_the_client_threw_away_is_sent_by_the_next(bootstrap: str, topic: str, code: int) -> None:
+    reports = Reports()
+    with producer_to(bootstrap, linger_ms=500) as producer:
+        producer.produce(record(topic, 0), reports.of(0))
+        producer._on_report(0, 0, KafkaError(code))
+        assert producer.flush(30) == 0
+        assert producer._generation == 1
+    assert reports.told == [(0, None)]
+    assert arrived_on(bootstrap, topic)
+
+
+@pytest.mark.kafka
 def test_a_fatal_error_while_many_threads_serve_is_answered_once(bootstrap: str, topic: str) -> None:
     reports = Reports()
     with producer_to(bootstrap, linger_ms=50) as producer:

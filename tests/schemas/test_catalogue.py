@@ -101,6 +101,7 @@ SCHEMA: Any = {
         {"name": "list", "type": ["null", {"type": "array", "items": ["null", "long"]}], "default": None},
         {"name": "map", "type": ["null", {"type": "map", "values": "string"}], "default": None},
         {"name": "micros", "type": {"type": "long", "logicalType": "timestamp-micros"}, "default": 0},
+        {"name": "one", "type": ["string"], "default": ""},
         {
             "name": "inner",
             "type": [
@@ -165,6 +166,7 @@ def test_fits(data: Json) -> None:
         ({"map": {"a": None}}, "/data/map/a", "not null"),
         ({"micros": "now"}, "/data/micros", "64 bits"),
         ({"micros": None}, "/data/micros", "not null"),
+        ({"one": None}, "/data/one", "must be a string, not null"),
         ({"inner": []}, "/data/inner", "must be an object"),
         ({"inner": {}}, "/data/inner/id", "is missing; thing.done requires it"),
         ({"inner": {"id": "x", "of": [1]}}, "/data/inner/of/0", "must be a string"),
