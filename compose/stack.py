@@ -237,6 +237,7 @@ class Stack:
     def _add(self, name: str, arguments: tuple[str, ...], **env: str) -> None:
         ready = self.folder / "run" / f"{name}.ready"
         ready.parent.mkdir(exist_ok=True)
+        ready.unlink(missing_ok=True)  # of a stack that was killed
         self._processes[name] = _Process(
             name, arguments, {**self.environment, **env, "HOOKLINE_READY_FILE": str(ready)}, ready
         )
