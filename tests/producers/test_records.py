@@ -10,7 +10,7 @@ from random import Random
 
 import psutil
 import pytest
-from aiokafka.partitioner import DefaultPartitioner  # type: ignore[import-untyped] # it has no types
+from aiokafka.partitioner import DefaultPartitioner
 from confluent_kafka import KafkaError
 
 from producers.errors import BrokersAway, ProducerClosed, ProducingError, QueueFull
