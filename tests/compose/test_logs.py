@@ -111,8 +111,8 @@ class Terminal(io.TextIOWrapper):
     def isatty(self): return True
 raw = io.BytesIO()
 configure_logs(Terminal(raw))
-secret_local = "whsec_QUJDREVG"
-try: raise ValueError(secret_local)
+def fails(local): raise ValueError("whsec_QUJDREVG")
+try: fails("hidden" + "-local")
 except ValueError: structlog.get_logger("t").exception("failed", password="p1")
 import sys; sys.stdout.buffer.write(raw.getvalue())
 """
@@ -121,3 +121,4 @@ import sys; sys.stdout.buffer.write(raw.getvalue())
     assert b"ValueError" in ran.stdout
     assert b"QUJDREVG" not in ran.stdout
     assert b"p1" not in ran.stdout
+    assert b"hidden-local" not in ran.stdout  # rich's tracebacks would show it
