@@ -31,40 +31,40 @@ class WorkerSettings(BaseSettings):
 
     retry_waits: Annotated[Schedule, NoDecode, BeforeValidator(_schedule)] = parse_schedule(DEFAULT_WAITS)
     """The waits between attempts, 1 to 20 durations between commas; one attempt more than waits. The preset
-    `1m,2m,4m,8m,16m` makes 5 attempts over half an hour."""
+    `1m,2m,4m,8m,16m` makes 5 retries over half an hour."""
     master_keys: SecretStr | None = None
     """The keys that open sealed secrets, `id:base64` between commas, the sealing one first."""
     master_keys_file: Path | None = None
     """A file that holds `master_keys`, when the environment must not."""
     development: bool = False
     """Allow endpoints on this machine and plain http. Never on in production."""
-    worker_slot: str = Field("0", pattern=r"[A-Za-z0-9_-]{1,40}")
+    worker_slot: str = Field(default="0", pattern=r"^[A-Za-z0-9_-]{1,40}$")
     """This process's place among the workers (a StatefulSet's ordinal): kept over restarts, taken by one at a time."""
     worker_group: str = "hookline-worker"
     """The Kafka consumer group of the workers."""
     mover_group: str = "hookline-mover"
     """The Kafka consumer group of the movers."""
-    most_in_flight: int = Field(512, ge=1, le=100_000)
+    most_in_flight: int = Field(default=512, ge=1, le=100_000)
     """Requests that one worker has open at once."""
-    most_held_records: int = Field(2000, ge=10)
+    most_held_records: int = Field(default=2000, ge=10)
     """Records of one partition that a worker keeps in memory before it stops reading that partition."""
-    most_held_bytes: int = Field(8 * 1024 * 1024, ge=1024)
+    most_held_bytes: int = Field(default=8 * 1024 * 1024, ge=1024)
     """The same in bytes of their values."""
-    session_timeout_s: float = Field(6.0, ge=6.0, le=60.0)
+    session_timeout_s: float = Field(default=6.0, ge=6.0, le=60.0)
     """How long a killed worker's partitions stand still when it does not come back."""
-    stop_within_s: float = Field(25.0, ge=0.0, le=300.0)
+    stop_within_s: float = Field(default=25.0, ge=0.0, le=300.0)
     """How long a stopping worker lets open requests end."""
-    stalled_after_s: float = Field(120.0, ge=5.0)
+    stalled_after_s: float = Field(default=120.0, ge=5.0)
     """A worker whose partitions have records and make no progress for this long ends itself (FAUST.md, F13)."""
     metrics_host: str = "127.0.0.1"
     """Where Prometheus finds `/metrics` of a worker or mover."""
     metrics_port: int | None = None
     """Its port; none is opened without one."""
-    partitions: int = Field(8, ge=1, le=1000)
+    partitions: int = Field(default=8, ge=1, le=1000)
     """Partitions of every topic, fixed when they are created (`hookline topics apply`)."""
-    replication_factor: int = Field(1, ge=1, le=7)
+    replication_factor: int = Field(default=1, ge=1, le=7)
     """Copies of every partition; production wants 3."""
-    events_retention_days: int = Field(14, ge=1, le=3650)
+    events_retention_days: int = Field(default=14, ge=1, le=3650)
     """How long events, deliveries, outcomes, dead letters and quarantined records stay on their topics."""
 
     def sealer(self) -> Sealer:
