@@ -1,6 +1,7 @@
 """The Faust app of a worker, with every setting that FAUST.md asks for and why."""
 
 import hashlib
+import math
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -33,7 +34,7 @@ def new_app(settings: WorkerSettings, kafka: KafkaSettings) -> faust.App:
     if settings.partitions * MOST_POLLED >= _PRESSURE * _BUFFER:
         raise WorkerError(
             f"{settings.partitions} partitions are more than one worker's buffer is sized for:"
-            f" at most {int(_PRESSURE * _BUFFER / MOST_POLLED) - 1}"
+            f" at most {math.ceil(_PRESSURE * _BUFFER / MOST_POLLED) - 1}"
         )
     return faust.App(
         settings.worker_group,
