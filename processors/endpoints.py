@@ -58,7 +58,7 @@ class Endpoints:
         return Endpoint(
             url=URL(subscription.url),
             keys=keys,
-            headers=cast(dict[str, str], orjson.loads(headers)),
+            headers=_headers_in(headers),
             timeout=timedelta(milliseconds=subscription.timeout_ms),
             version=subscription.version,
         )
@@ -67,3 +67,10 @@ class Endpoints:
         return self._sealer.open(
             sealed, organization=subscription.organization_id, row=subscription.id, purpose=purpose
         )
+
+
+def _headers_in(opened: bytes) -> dict[str, str]:
+    found = cast(object, orjson.loads(opened))
+    if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
+        raise ValueError("its headers are no JSON object of texts")
+    return found

@@ -1,0 +1,105 @@
+"""Subscriptions are opened once a version, only where they were sealed, and never shown."""
+
+from datetime import UTC, datetime, timedelta
+
+import orjson
+import pytest
+
+from processors.endpoints import Endpoints
+from processors.errors import Unsendable
+from schemas.ids import OrganizationId, SubscriptionId
+from schemas.records import Subscription
+from schemas.sealing import HEADERS_PURPOSE, SECRET_PURPOSE, Sealer, new_master_key, sealer_of
+
+KEY = b"signing-key-of-24-bytes!"
+CREDENTIAL = "Bearer of-the-receiver"
+SEALER = sealer_of(new_master_key())
+
+
+def subscription(
+    *,
+    sealer: Sealer = SEALER,
+    version: int = 1,
+    headers: bytes | None = orjson.dumps({"Authorization": CREDENTIAL}),
+    keys: tuple[bytes, ...] = (KEY,),
+    organization: str = "org_1",
+    identifier: str = "sub_1",
+) -> Subscription:
+    def seal(plain: bytes, purpose: str) -> bytes:
+        return sealer.seal(plain, organization="org_1", row="sub_1", purpose=purpose)
+
+    return Subscription(
+        id=SubscriptionId(identifier),
+        organization_id=OrganizationId(organization),
+        version=version,
+        url="https://example.com/hooks?token=in-the-query",
+        event_types=("*",),
+        secrets=tuple(seal(key, SECRET_PURPOSE) for key in keys),
+        headers=None if headers is None else seal(headers, HEADERS_PURPOSE),
+        enabled=True,
+        timeout_ms=1500,
+        updated_at=datetime.now(UTC),
+    )
+
+
+def test_opens_secrets_headers_url_and_timeout() -> None:
+    endpoint = Endpoints(SEALER).endpoint_of(subscription(keys=(KEY, b"the key before this one.")))
+    assert endpoint.keys == (KEY, b"the key before this one.")
+    assert endpoint.headers == {"Authorization": CREDENTIAL}
+    assert endpoint.timeout == timedelta(seconds=1.5)
+    assert (endpoint.url.host, endpoint.url.port, endpoint.url.query_string) == (
+        "example.com",
+        443,
+        "token=in-the-query",
+    )
+
+
+def test_a_subscription_without_headers_has_none() -> None:
+    assert Endpoints(SEALER).endpoint_of(subscription(headers=None)).headers == {}
+
+
+def test_a_version_is_opened_once_and_the_next_one_again() -> None:
+    endpoints = Endpoints(SEALER)
+    first = endpoints.endpoint_of(subscription())
+    assert endpoints.endpoint_of(subscription()) is first
+    second = endpoints.endpoint_of(subscription(version=2, keys=(b"another key of 24 bytes!",)))
+    assert (second.version, second.keys) == (2, (b"another key of 24 bytes!",))
+    assert endpoints.endpoint_of(subscription(version=2)) is second
+
+
+@pytest.mark.parametrize(
+    "sealed_elsewhere",
+    [
+        subscription(organization="org_2"),  # copied into another organization's row
+        subscription(identifier="sub_2"),
+        subscription(sealer=sealer_of(new_master_key())),
+        subscription(headers=b"no JSON, and secret"),
+    ],
+)
+def test_what_does_not_open_here_is_unsendable_and_quotes_nothing(sealed_elsewhere: Subscription) -> None:
+    with pytest.raises(Unsendable) as caught:
+        Endpoints(SEALER).endpoint_of(sealed_elsewhere)
+    assert "secret" not in str(caught.value).removeprefix("the subscription's settings cannot be used: ")
+
+
+@pytest.mark.parametrize("headers", [b"[]", b'"x"', b'{"a": 1}', b"null"])
+def test_headers_that_are_no_object_of_strings_are_unsendable(headers: bytes) -> None:
+    with pytest.raises(Unsendable, match="headers"):
+        Endpoints(SEALER).endpoint_of(subscription(headers=headers))
+
+
+def test_an_endpoint_shows_its_host_and_no_secret() -> None:
+    endpoint = Endpoints(SEALER).endpoint_of(subscription())
+    for shown in (repr(endpoint), str(endpoint), f"{endpoint}"):
+        assert "example.com" in shown
+        for secret in (KEY.decode(), CREDENTIAL, "in-the-query"):
+            assert secret not in shown
+
+
+def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("processors.endpoints._MOST_OPENED", 3)
+    endpoints = Endpoints(SEALER)
+    bare = [subscription(headers=None, keys=(), identifier=f"sub_{number}") for number in range(10)]
+    for each in bare:
+        assert endpoints.endpoint_of(each).url.host == "example.com"
+        assert len(endpoints._opened) <= 3
