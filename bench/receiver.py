@@ -9,6 +9,7 @@ import asyncio
 import sys
 import time
 from pathlib import Path
+from typing import cast
 
 import orjson
 import uvloop
@@ -22,8 +23,7 @@ class Receiving(asyncio.Protocol):
     arrivals: list[tuple[str, str, float]] = []  # noqa: RUF012 - one list for all connections on purpose
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's are not its subclasses
         self._buffer = b""
 
     def data_received(self, data: bytes) -> None:

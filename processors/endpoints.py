@@ -51,6 +51,8 @@ class Endpoints:
         return opened
 
     def _open(self, subscription: Subscription) -> Endpoint:
+        if not subscription.secrets:
+            raise ValueError("it has no secret to sign with")
         keys = tuple(self._open_one(subscription, sealed, SECRET_PURPOSE) for sealed in subscription.secrets)
         headers = b"{}"
         if subscription.headers is not None:

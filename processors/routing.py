@@ -17,7 +17,7 @@ from producers.records import Outgoing
 from schemas.codec import UnreadableRecord, decode, encode
 from schemas.envelope import body_of
 from schemas.errors import InvalidInput
-from schemas.headers import TRACEPARENT, delivery_headers
+from schemas.headers import TRACEPARENT, delivery_headers, is_traceparent
 from schemas.ids import delivery_id_of, is_organization_id, is_time_ordered, new_attempt_id
 from schemas.records import FIRST_ROUND, Attempt, AttemptState, Delivery, Event, Position, Subscription
 from schemas.topics import ATTEMPTS, DELIVER
@@ -158,5 +158,6 @@ def _held(event: Event, subscription: Subscription, *, position: Position, now: 
 def _traceparent_of(taken: Taken) -> str | None:
     for name, value in taken.headers:
         if name == TRACEPARENT:
-            return value.decode("ascii", "replace")[:55]  # W3C Trace Context 1, 3.2: 55 characters
+            text = value.decode("ascii", "replace")
+            return text if is_traceparent(text) else None  # another client's may be anything, and it becomes a header
     return None

@@ -22,6 +22,7 @@ log = structlog.get_logger("producers.records")
 
 Report = Callable[[ProducingError | None], None]
 _POLL_S: Final = 0.1
+_SAY_EVERY_S: Final = 10.0
 _DISCARDED: Final = {KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT, KafkaError._FATAL}  # noqa: SLF001 - its API
 
 
@@ -68,7 +69,9 @@ class RecordProducer:
             "queue.buffering.max.messages": most_waiting,
             "queue.buffering.max.kbytes": 262_144,
             "message.max.bytes": 2 * 1024 * 1024,
+            "log_level": 2,  # what librdkafka would write to standard error comes to error_cb as well
         }
+        self._said_at = -_SAY_EVERY_S
         self._lock = threading.Lock()
         self._numbers = itertools.count()
         self._unreported: dict[int, tuple[Outgoing, Report]] = {}
@@ -170,7 +173,10 @@ class RecordProducer:
     def _on_error(self, generation: int, error: KafkaError) -> None:
         if error.fatal() and generation == self._generation:
             self._broken.set()
-        log.warning("kafka.error", error=error.str(), fatal=error.fatal())
+        # librdkafka repeats itself some 20 times a second while a broker is away.
+        if error.fatal() or time.monotonic() - self._said_at >= _SAY_EVERY_S:
+            self._said_at = time.monotonic()
+            log.warning("kafka.error", error=error.str(), fatal=error.fatal())
 
     def _new_client(self) -> Producer:
         return Producer({**self._config, "error_cb": partial(self._on_error, self._generation)})

@@ -11,7 +11,7 @@ from typing import Final
 from schemas.errors import InvalidInput
 
 DEFAULT_WAITS: Final = "1m,5m,15m,1h,6h,24h"  # 7 attempts over 31 hours
-FIVE_ATTEMPTS: Final = "1m,2m,4m,8m,16m"  # the documented preset: each wait twice the one before
+FIVE_RETRIES: Final = "1m,2m,4m,8m,16m"  # the documented preset: each wait twice the one before
 MOST_WAITS: Final = 20
 LONGEST_WAIT: Final = timedelta(days=7)
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from processors.retries import Retry, next_retry
 from schemas.topics import retry_topic
-from schemas.waits import DEFAULT_WAITS, FIVE_ATTEMPTS, LONGEST_WAIT, Schedule, parse_schedule
+from schemas.waits import DEFAULT_WAITS, FIVE_RETRIES, LONGEST_WAIT, Schedule, parse_schedule
 
 ENDED = datetime(2026, 11, 21, 12, 0, 0, 123456, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -31,7 +31,7 @@ def waits_of(schedule: Schedule) -> list[timedelta]:
     ("setting", "waits"),
     [
         (DEFAULT_WAITS, [MINUTE, 5 * MINUTE, 15 * MINUTE, HOUR, 6 * HOUR, 24 * HOUR]),  # 7 attempts
-        (FIVE_ATTEMPTS, [MINUTE, 2 * MINUTE, 4 * MINUTE, 8 * MINUTE, 16 * MINUTE]),
+        (FIVE_RETRIES, [MINUTE, 2 * MINUTE, 4 * MINUTE, 8 * MINUTE, 16 * MINUTE]),
         ("1s", [timedelta(seconds=1)]),
         (",".join(["250ms"] * 20), [timedelta(milliseconds=250)] * 20),
     ],

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from schemas.errors import InvalidInput
 from schemas.waits import (
     DEFAULT_WAITS,
-    FIVE_ATTEMPTS,
+    FIVE_RETRIES,
     LONGEST_WAIT,
     Schedule,
     duration_name,
@@ -83,7 +83,7 @@ def test_the_default_is_seven_attempts_over_31_hours() -> None:
 
 
 def test_the_preset_doubles_each_wait() -> None:
-    schedule = parse_schedule(FIVE_ATTEMPTS)
+    schedule = parse_schedule(FIVE_RETRIES)
     assert schedule.waits == (MINUTE, 2 * MINUTE, 4 * MINUTE, 8 * MINUTE, 16 * MINUTE)
     assert schedule.attempts == len(schedule.waits) + 1
 
