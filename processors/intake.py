@@ -183,15 +183,13 @@ class Intake:
         self._queue.clear()
         if self._prepare is not None:
             self._ready = False
-            task = asyncio.create_task(self._get_ready(generation))
+            task = asyncio.create_task(self._get_ready(self._prepare, generation))
             self._background.add(task)
             task.add_done_callback(self._background.discard)
 
-    async def _get_ready(self, generation: int | None) -> None:
-        if self._prepare is None:
-            return
+    async def _get_ready(self, prepare: Callable[[], Awaitable[None]], generation: int | None) -> None:
         try:
-            await self._prepare()
+            await prepare()
         except Exception as error:  # noqa: BLE001 - whatever it is, the process ends and says so
             self._on_failure(error)
             return
