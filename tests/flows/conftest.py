@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import httpx
 import pytest
-from confluent_kafka import OFFSET_BEGINNING, Consumer, Message, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, OFFSET_INVALID, Consumer, Message, TopicPartition
 
 from compose.stack import Stack
 from producers import Publisher
@@ -66,20 +66,27 @@ async def organization(stack: Stack) -> AsyncIterator[Organization]:
         yield Organization(identifier, api)
 
 
-def _read_until(
-    bootstrap: str, topic: str, wanted: Callable[[Message], bool], count: int, within_s: float
+def _read(
+    bootstrap: str, topic: str, wanted: Callable[[Message], bool], is_enough: Callable[[int], bool], within_s: float
 ) -> list[Message]:
     consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": f"tests-{uuid4().hex}"})
     try:
         partitions = consumer.list_topics(topic, timeout=10).topics[topic].partitions
-        consumer.assign([TopicPartition(topic, each, OFFSET_BEGINNING) for each in partitions])
+        places = [TopicPartition(topic, each, OFFSET_BEGINNING) for each in partitions]
+        marks = {each: consumer.get_watermark_offsets(TopicPartition(topic, each), timeout=10) for each in partitions}
+        ends = {each: high for each, (low, high) in marks.items() if low < high}
+        consumer.assign(places)
         found: list[Message] = []
         deadline = time.monotonic() + within_s
-        while len(found) < count and time.monotonic() < deadline:
+        while time.monotonic() < deadline:
             records = consumer.consume(1000, timeout=0.1)
             found += [record for record in records if record.error() is None and wanted(record)]
-        assert len(found) >= count, f"{len(found)} of {count} on {topic} after {within_s} s"
-        return found
+            unread = [
+                place for place in consumer.position(places) if place.offset < ends.get(place.partition, OFFSET_INVALID)
+            ]
+            if not unread and is_enough(len(found)):
+                return found
+        raise AssertionError(f"{len(found)} on {topic} after {within_s} s")
     finally:
         consumer.close()
 
@@ -87,5 +94,5 @@ def _read_until(
 async def records_on(
     bootstrap: str, topic: str, wanted: Callable[[Message], bool], *, count: int, within_s: float = 10
 ) -> list[Message]:
-    """Return a topic's records that are wanted, once there are `count`; fails when there are not in time."""
-    return await asyncio.to_thread(_read_until, bootstrap, topic, wanted, count, within_s)
+    """Return all of a topic's records that are wanted, once it is read to its end and there are `count`."""
+    return await asyncio.to_thread(_read, bootstrap, topic, wanted, lambda found: found >= count, within_s)
