@@ -3,14 +3,18 @@
 import os
 import pwd
 import secrets
+import shutil
 import signal
 import subprocess
+import time
 import warnings
 from functools import cache
 from pathlib import Path
 from typing import Final
 
-from compose.children import LOOPBACK, Child, EmbeddedServerError, free_port, require_free, start_child
+import psutil
+
+from compose.children import LEAVING_S, LOOPBACK, Child, EmbeddedServerError, free_port, require_free, start_child
 
 READY_WITHIN_S: Final = 30.0
 STOP_WITHIN_S: Final = 15.0
@@ -47,11 +51,20 @@ class EmbeddedPostgres:
         return self.data.with_name(f"{self.data.name}.password")
 
     def start(self) -> None:
-        """Start the server and return at once; raises EmbeddedServerError when it cannot be started."""
+        """Start the server, initializing its folder first if it is new; does nothing while it runs.
+
+        Raises `PortTakenError`, and `EmbeddedServerError` when the folder is another server's or cannot be initialized.
+        """
+        if self._child is not None and self._child.is_running:
+            return
         require_free(self.port, option="--postgres-port")
         user = _unprivileged_user()
-        if not (self.data / "PG_VERSION").exists():
+        if user is not None:
+            _let_read(_binary("postgres").parents[1])
+            _let_pass(self.data, _binary("postgres"))
+        if not self.data.exists():
             self._initialize(user)
+        self._require_nobody_there()
         arguments = {
             "listen_addresses": LOOPBACK,
             "port": str(self.port),
@@ -92,26 +105,41 @@ class EmbeddedPostgres:
         return self._child
 
     def _initialize(self, user: pwd.struct_passwd | None) -> None:
-        """Make the data folder. One that a killed start left half made is made again: nothing was ever stored in it."""
-        subprocess.run(["rm", "-rf", str(self.data)], check=True)
-        self.data.mkdir(parents=True)
-        password = secrets.token_urlsafe(24)
-        self._password_file.unlink(missing_ok=True)
-        with os.fdopen(os.open(self._password_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(password)
-        draft = self.data.with_name(f"{self.data.name}.initdb-password")
-        draft.write_text(password)
-        draft.chmod(0o600)
+        """Make the data folder under another name and rename it when it is whole.
+
+        Whatever a killed start left under that name goes: initdb writes PG_VERSION, by which PostgreSQL tells a data
+        folder, before anything else.
+        """
+        unfinished, draft = (self.data.with_name(f"{self.data.name}.{end}") for end in ("new", "initdb-password"))
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir(parents=True)
         if user is not None:
-            _let_pass(self.data, _binary("postgres"))
-            for path in (self.data, draft):
-                os.chown(path, user.pw_uid, user.pw_gid)
-        argv = [str(_binary("initdb")), "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8", "-U", _USER]
-        child = start_child("initdb", [*argv, f"--pwfile={draft}", "-D", str(self.data)], log=self._log, run_as=user)
+            _let_pass(unfinished)
+            os.chown(unfinished, user.pw_uid, user.pw_gid)
+        password = secrets.token_urlsafe(24)
+        _write_secret(self._password_file, password)
+        _write_secret(draft, password, owner=user)
+        options = ("--auth=scram-sha-256", "--encoding=UTF8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8")
+        argv = [str(_binary("initdb")), *options, "-U", _USER, f"--pwfile={draft}", "-D", str(unfinished)]
+        child = start_child("initdb", argv, log=self._log, run_as=user)
         failed = child.process.wait(READY_WITHIN_S) != 0
         draft.unlink()
         if failed:
             raise EmbeddedServerError("PostgreSQL's data could not be initialized", log=child.log_tail())
+        unfinished.rename(self.data)
+
+    def _require_nobody_there(self) -> None:
+        """Raise when a server works in the data folder, or forget whom `postmaster.pid` names.
+
+        A killed postmaster's own processes are waited for. PostgreSQL refuses to start while any process has the id
+        that is written there, as some unrelated one has after a restart of the machine or the container.
+        """
+        deadline = time.monotonic() + LEAVING_S
+        while there := _processes_in(self.data):
+            if time.monotonic() > deadline:
+                raise EmbeddedServerError(f"{self.data} is in use by PostgreSQL, process id {there[0].pid}")
+            time.sleep(0.02)
+        (self.data / "postmaster.pid").unlink(missing_ok=True)
 
     def _create_database(self) -> None:
         exists = self._psql("postgres", f"SELECT 1 FROM pg_database WHERE datname = '{DATABASE}'")  # noqa: S608
@@ -121,8 +149,9 @@ class EmbeddedPostgres:
                 raise EmbeddedServerError(f"the database could not be made: {created.stderr.decode()}")
 
     def _psql(self, database: str, statement: str) -> "subprocess.CompletedProcess[bytes]":
-        env = {**os.environ, "PGPASSWORD": self._password_file.read_text(), "PGCONNECT_TIMEOUT": "2"}
-        argv = [str(_binary("psql")), "-h", LOOPBACK, "-p", str(self.port), "-U", _USER, "-d", database, "-Atqc"]
+        # Nothing of the caller's: PGSSLMODE, PGOPTIONS and ~/.psqlrc may say anything.
+        env = {"PATH": os.defpath, "PGPASSWORD": self._password_file.read_text(), "PGCONNECT_TIMEOUT": "2"}
+        argv = [str(_binary("psql")), "-X", "-h", LOOPBACK, "-p", str(self.port), "-U", _USER, "-d", database, "-Atqc"]
         return subprocess.run([*argv, statement], env=env, capture_output=True, check=False)
 
 
@@ -140,6 +169,20 @@ def _unprivileged_user() -> pwd.struct_passwd | None:
     return pwd.getpwnam("nobody") if os.geteuid() == 0 else None
 
 
+def _processes_in(folder: Path) -> list[psutil.Process]:
+    """Return the processes whose working folder it is, as that of each of PostgreSQL's processes is its data."""
+    return [process for process in psutil.process_iter(["cwd"]) if process.info["cwd"] == str(folder.resolve())]
+
+
+def _write_secret(path: Path, secret: str, *, owner: pwd.struct_passwd | None = None) -> None:
+    """Write it anew, never readable for others."""
+    path.unlink(missing_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(secret)
+        if owner is not None:
+            os.fchown(file.fileno(), owner.pw_uid, owner.pw_gid)
+
+
 def _let_pass(*paths: Path) -> None:
     """Let others pass through the folders above: x, and no more.
 
@@ -150,3 +193,12 @@ def _let_pass(*paths: Path) -> None:
             mode = folder.stat().st_mode
             if not mode & 0o001:
                 folder.chmod(mode | 0o001)
+
+
+def _let_read(installation: Path) -> None:
+    """Let others read and run the installed PostgreSQL, which set-up under umask 077 leaves to its owner alone."""
+    for path in (installation, *installation.rglob("*")):
+        mode = path.stat().st_mode
+        wanted = mode | 0o004 | (0o001 if mode & 0o100 else 0)
+        if mode != wanted:
+            path.chmod(wanted)
