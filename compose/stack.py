@@ -35,6 +35,7 @@ _READY_WITHIN_S: Final = 60.0
 _LOOK_EVERY_S: Final = 0.1
 _SHORTEST_BACKOFF_S: Final = 0.2
 _LONGEST_BACKOFF_S: Final = 5.0
+_MOST_STARTS: Final = 3  # without ever being ready, before a start has failed
 _STEADY_S: Final = 10.0  # a process that ran this long starts over with the shortest backoff
 _HOOKLINE: Final = (sys.executable, "-m", "compose.command")
 _STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
@@ -163,12 +164,12 @@ class Stack:
     def wait_until_ready(self, name: str, *, within_s: float = _READY_WITHIN_S) -> None:
         """Return when the process says that it is ready; raises EmbeddedServerError with its last lines if not."""
         process = self._processes[name]
-        deadline = time.monotonic() + within_s
+        deadline, starts = time.monotonic() + within_s, process.starts
         while not process.ready.exists():
             if time.monotonic() > deadline:
                 tail = "" if process.child is None else process.child.log_tail()
                 raise EmbeddedServerError(f"{name} was not ready within {within_s:.0f} s", log=tail)
-            if process.starts > 3:
+            if process.starts > starts + _MOST_STARTS:
                 tail = "" if process.child is None else process.child.log_tail()
                 raise EmbeddedServerError(f"{name} ends again and again", log=tail)
             time.sleep(_LOOK_EVERY_S)
@@ -254,12 +255,12 @@ class Stack:
         if process.child is not None:
             if process.child.is_running:
                 if now - process.started_at > _STEADY_S:
-                    process.backoff_s, process.starts = _SHORTEST_BACKOFF_S, 1
+                    process.backoff_s = _SHORTEST_BACKOFF_S
                 return
             process.ready.unlink(missing_ok=True)
             self._say(f"{process.name} ended ({process.child.process.returncode}); started again")
             process.child = None
-            process.not_before = now + process.backoff_s if process.starts > 1 else now
+            process.not_before = now + process.backoff_s
             process.backoff_s = min(process.backoff_s * 2, _LONGEST_BACKOFF_S)
         if now >= process.not_before:
             self._start_child(process)

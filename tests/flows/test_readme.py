@@ -1,0 +1,71 @@
+"""README stays true: its commands run, its make targets, files and settings exist."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from pydantic_settings import BaseSettings
+
+from api.settings import ApiSettings
+from compose.settings import ProcessSettings
+from compose.stack import Stack
+from processors.settings import WorkerSettings
+from producers.settings import KafkaSettings
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+RUNNABLE = re.compile(r"<!-- run -->\n```sh\n(.*?)```", re.DOTALL)
+
+
+@pytest.mark.flow
+@pytest.mark.skipif(shutil.which("curl") is None, reason="README's commands use curl")
+def test_its_commands_run_one_after_the_other(stack: Stack, tmp_path: Path) -> None:
+    (tmp_path / ".hookline").symlink_to(stack.folder)
+    blocks = RUNNABLE.findall(README)
+    assert len(blocks) == 3
+    script = "set -eu\n" + "\n".join(blocks)
+    path = f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin"
+    ran = subprocess.run(
+        ["bash", "-c", script],
+        cwd=tmp_path,
+        env={"PATH": path, "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert '"secret":"whsec_' in ran.stdout.replace(" ", "")
+    assert ran.stdout.count("evt_") >= 2, ran.stdout
+
+
+def test_its_make_targets_exist() -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert set(re.findall(r"^make ([a-z]+)", README, re.MULTILINE)) <= targets
+
+
+def test_its_links_lead_to_files() -> None:
+    links = re.findall(r"\]\((?!https?://)([^)#]+)\)", README)
+    assert links
+    assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+@pytest.mark.parametrize(
+    "document", ["README.md", "DESIGN.md", "SECURITY.md", "CONTRIBUTING.md", "docs/performance.md"]
+)
+def test_the_settings_that_documents_name_exist(document: str) -> None:
+    named = set(re.findall(r"\bHOOKLINE_[A-Z_]+[A-Z]\b", (ROOT / document).read_text()))
+    classes: tuple[type[BaseSettings], ...] = (ApiSettings, WorkerSettings, ProcessSettings, KafkaSettings)
+    known = {f"HOOKLINE_{name.upper()}" for each in classes for name in each.model_fields}
+    assert named <= known | {"HOOKLINE_READY_FILE", "HOOKLINE_TOOLS_DIR"}
+
+
+@pytest.mark.parametrize("document", ["README.md", "DESIGN.md", "SECURITY.md", "CONTRIBUTING.md"])
+def test_the_files_that_documents_name_exist(document: str) -> None:
+    named = re.findall(
+        r"`((?:schemas|producers|processors|api|compose|tests|bench|docs)/[\w./-]*)`", (ROOT / document).read_text()
+    )
+    assert [name for name in named if not (ROOT / name).exists()] == []
