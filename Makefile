@@ -8,7 +8,10 @@ TOOLS := .tools
 export UV_CACHE_DIR := $(CURDIR)/$(TOOLS)/uv-cache
 export UV_SYSTEM_CERTS := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
-export PYTHONDONTWRITEBYTECODE := 1
+# pip asks the system only from 24.2 on, and what venv brings is often older.
+ifeq ($(PIP_CERT)$(REQUESTS_CA_BUNDLE),)
+export PIP_CERT := $(firstword $(wildcard /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt /etc/ssl/cert.pem))
+endif
 # The modules whose every branch is covered.
 WHOLLY_COVERED := schemas/signing.py,schemas/sealing.py,schemas/addresses.py,schemas/urls.py,processors/routing.py,processors/retries.py,processors/acks.py,processors/dialling.py
 
@@ -56,7 +59,8 @@ $(TOOLS)/ready: $(TOOLS)/packages compose/jars.lock
 $(TOOLS)/packages: requirements/dev.txt requirements/uv.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(None if v >= (3, 11) else f"Hookline needs Python 3.11 or later; {sys.executable} is {v[0]}.{v[1]}: call make PYTHON=python3.12")'
 	@mkdir -p $(TOOLS)
-	test -x $(BIN)/pip || $(PYTHON) -m venv --clear $(VENV)
+	@# Anew also when it was left half made, or the checkout was moved.
+	$(BIN)/pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/pip install --quiet --no-cache-dir --require-hashes -r requirements/uv.txt
 	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip sync --quiet --require-hashes requirements/dev.txt requirements/uv.txt
 	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install --quiet --no-deps --no-build-isolation -e .
