@@ -63,12 +63,14 @@ class Watchdog:
         assigned: Callable[[], Sequence[Place]],
         stalled_after_s: float,
         end: Callable[[int], None] = os._exit,
+        look_every_s: float = _LOOK_EVERY_S,
     ) -> None:
         """Prepare; `assigned` returns this worker's partitions now and is called from another thread."""
         self._consumer = Consumer({**client_config, "group.id": group, "enable.auto.commit": False})
         self._assigned = assigned
         self._stalled_after_s = stalled_after_s
         self._end = end
+        self._look_every_s = look_every_s
         self._progress = Progress()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
@@ -82,7 +84,7 @@ class Watchdog:
         self._stopping.set()
 
     def _watch(self) -> None:
-        while not self._stopping.wait(_LOOK_EVERY_S):
+        while not self._stopping.wait(self._look_every_s):
             try:
                 seen = self._look()
             except KafkaException as error:

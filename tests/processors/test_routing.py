@@ -1,0 +1,183 @@
+"""From an event to what is owed."""
+
+import json
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+from confluent_kafka import Message
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+from hypothesis import given
+from hypothesis import strategies as st
+
+from processors.index import SubscriptionIndex
+from processors.intake import Taken
+from processors.routing import STAGE, Router, checked_event, deliveries_of
+from producers.handover import LoopProducer
+from producers.records import RecordProducer
+from schemas.codec import decode, encode
+from schemas.errors import InvalidInput
+from schemas.ids import EventId, OrganizationId, delivery_id_of
+from schemas.records import Attempt, AttemptState, Delivery, Event, Position, Subscription
+from schemas.topics import ATTEMPTS, DELIVER, EVENTS, QUARANTINE, declared_topics
+from schemas.waits import parse_schedule
+from tests.flows.conftest import records_on
+from tests.processors import made
+
+AT = Position(topic=EVENTS, partition=3, offset=41)
+NOW = datetime(2026, 11, 21, 5, 0, tzinfo=UTC)
+TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
+
+def routed(event: Event, *subscriptions: Subscription) -> tuple[tuple[Delivery, ...], tuple[Attempt, ...]]:
+    owed = deliveries_of(event, subscriptions, position=AT, schedule_version="s1", now=NOW, traceparent=TRACE)
+    return owed.deliveries, owed.held
+
+
+def taken(value: bytes | None, *, key: bytes = b"k", headers: list[tuple[str, bytes]] | None = None) -> Taken:
+    return Taken(position=AT, key=key, value=value, headers=headers or [], timestamp_s=0.0)
+
+
+def test_each_subscription_is_owed_one_delivery_of_the_same_bytes() -> None:
+    event = made.event(data=b'{"id":"u1","password":"x"}')
+    first, second = made.subscription(version=7), made.subscription()
+    deliveries, held = routed(event, first, second)
+    assert [each.subscription_id for each in deliveries] == [first.id, second.id]
+    assert [each.id for each in deliveries] == [delivery_id_of(event.id, each.id) for each in (first, second)]
+    assert len({each.body for each in deliveries}) == 1
+    assert json.loads(deliveries[0].body)["data"] == {"id": "u1"}
+    one = deliveries[0]
+    assert (one.subscription_version, one.attempt, one.round, one.due_at) == (7, 1, "0", NOW)
+    assert (one.event_position, one.sequence, one.key, one.schedule_version) == (AT, 41, "u1", "s1")
+    assert one.traceparent == TRACE
+    assert held == ()
+
+
+def test_a_disabled_subscription_is_owed_a_held_outcome_without_a_body() -> None:
+    event = made.event()
+    off = made.subscription(enabled=False, disabled_reason="gone")
+    deliveries, (held,) = routed(event, off)
+    assert deliveries == ()
+    assert (held.state, held.error_kind, held.error) == (AttemptState.HELD, "disabled", "gone")
+    assert (held.delivery_id, held.event_position, held.source) == (delivery_id_of(event.id, off.id), AT, None)
+    assert (held.response_body, held.body_bytes) == (None, 0)
+
+
+def test_an_event_that_nobody_wants_owes_nothing() -> None:
+    assert routed(made.event(data=b"not even JSON")) == ((), ())
+
+
+@given(st.integers(0, 3), st.integers(0, 3))
+def test_routing_twice_owes_the_same(enabled: int, disabled: int) -> None:
+    event = made.event()
+    wanting = [made.subscription() for _ in range(enabled)] + [
+        made.subscription(enabled=False) for _ in range(disabled)
+    ]
+    first, again = routed(event, *wanting), routed(event, *wanting)
+    assert first[0] == again[0]
+    assert [each.delivery_id for each in first[1]] == [each.delivery_id for each in again[1]]
+    assert (len(first[0]), len(first[1])) == (enabled, disabled)
+
+
+@pytest.mark.parametrize("data", [b"", b"nul", b"[1]", b'"x"', b"\xff", b'{"a":'])
+def test_data_that_is_no_json_object_is_nobodys_body(data: bytes) -> None:
+    with pytest.raises(InvalidInput):
+        routed(made.event(data=data), made.subscription())
+
+
+@pytest.mark.parametrize(
+    ("odd", "pointer"),
+    [
+        (replace(made.event(), id=EventId("evt_1")), "/id"),
+        (replace(made.event(), id=EventId("sub_01a1fc38d17377ac82c8362c2492791a")), "/id"),
+        (replace(made.event(), id=EventId("evt_01A1FC38D17377AC82C8362C2492791A")), "/id"),
+        (made.event(organization=OrganizationId("")), "/organization_id"),
+        (made.event(organization=OrganizationId("a b")), "/organization_id"),
+    ],
+)
+def test_another_clients_ids_are_checked(odd: Event, pointer: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        checked_event(encode(odd))
+    assert caught.value.pointer == pointer
+
+
+@pytest.fixture(scope="module")
+def topics(bootstrap: str) -> None:
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    existing = set(admin.list_topics(timeout=10).topics)
+    missing = [topic for topic in declared_topics(parse_schedule("1s").tiers) if topic.name not in existing]
+    new = [NewTopic(each.name, each.partitions, each.replication_factor, config=each.config) for each in missing]
+    for future in admin.create_topics(new).values() if new else ():
+        future.result()
+
+
+@pytest.fixture
+async def producer(bootstrap: str, topics: None) -> AsyncIterator[LoopProducer]:
+    records = RecordProducer({"bootstrap.servers": bootstrap}, patience_s=10)
+    yield LoopProducer(records)
+    records.close()
+
+
+@pytest.mark.kafka
+async def test_what_is_owed_is_on_kafka_when_routing_returns(bootstrap: str, producer: LoopProducer) -> None:
+    index = SubscriptionIndex()
+    wants, off, other = made.subscription(), made.subscription(enabled=False), made.subscription(wants=("role.*",))
+    foreign = made.subscription(organization=OrganizationId("org_2"))
+    for each in (wants, off, other, foreign):
+        index.put(each)
+    event = made.event()
+    await Router(index, producer, schedule_version="s1").route(
+        taken(encode(event), headers=[("x", b"y"), ("traceparent", TRACE.encode())])
+    )
+    keys = {each.id.encode() for each in (wants, off, other, foreign)}
+
+    def ours(record: Message) -> bool:
+        return record.key() in keys
+
+    (delivered,) = await records_on(bootstrap, DELIVER, ours, count=1)
+    delivery = decode(Delivery, delivered.value())
+    assert (delivery.subscription_id, delivery.event_id, delivery.traceparent) == (wants.id, event.id, TRACE)
+    assert dict(delivered.headers() or [])["hookline_attempt"] == b"1"
+    (held,) = await records_on(bootstrap, ATTEMPTS, ours, count=1)
+    assert decode(Attempt, held.value()).subscription_id == off.id
+
+
+@pytest.mark.kafka
+@pytest.mark.parametrize("trace", [b"", b"\r\nX-Evil: 1", b"\xff" * 55, TRACE.upper().encode()])
+async def test_another_clients_odd_traceparent_goes_no_further(
+    trace: bytes, bootstrap: str, producer: LoopProducer
+) -> None:
+    index, wants = SubscriptionIndex(), made.subscription()
+    index.put(wants)
+    event = taken(encode(made.event()), headers=[("traceparent", trace)])
+    await Router(index, producer, schedule_version="s1").route(event)
+    (record,) = await records_on(bootstrap, DELIVER, lambda record: record.key() == wants.id.encode(), count=1)
+    assert decode(Delivery, record.value()).traceparent is None
+
+
+@pytest.mark.kafka
+async def test_what_nobody_can_read_is_quarantined_byte_for_byte(bootstrap: str, producer: LoopProducer) -> None:
+    index = SubscriptionIndex()
+    index.put(made.subscription())
+    bad = {
+        b"tombstone": None,
+        b"text": b"hello",
+        b"short": encode(made.event())[:-3],
+        b"other-schema": encode(made.delivery()),
+        b"bad-id": encode(replace(made.event(), id=EventId("evt_1"))),
+        b"bad-data": encode(made.event(data=b"[]")),
+    }
+    keys = {name + b"-" + made.event().id.encode(): value for name, value in bad.items()}
+    router = Router(index, producer, schedule_version="s1")
+    for key, value in keys.items():
+        await router.route(taken(value, key=key, headers=[("mine", b"kept")]))
+    found = await records_on(bootstrap, QUARANTINE, lambda record: record.key() in keys, count=len(keys))
+    assert {record.key(): record.value() for record in found} == keys
+    for record in found:
+        headers = dict(record.headers() or [])
+        assert headers["mine"] == b"kept"
+        assert headers["__connect.errors.stage"] == STAGE.encode()
+        assert headers["__connect.errors.offset"] == b"41"
+        assert headers["__connect.errors.exception.message"]
