@@ -24,6 +24,7 @@ from schemas.topics import SUBSCRIPTIONS
 
 log = structlog.get_logger("processors.index")
 
+MOST_TYPES_REMEMBERED: Final = 1000  # of one organization; the catalogue has fewer, other Kafka clients may not
 _BATCH: Final = 1000
 _POLL_S: Final = 0.05
 _ASK_TIMEOUT_S: Final = 5.0
@@ -34,7 +35,7 @@ class SubscriptionIndex:
 
     def __init__(self) -> None:
         self._by_id: dict[SubscriptionId, Subscription] = {}
-        self._of_organization: defaultdict[OrganizationId, set[SubscriptionId]] = defaultdict(set)
+        self._of_organization: dict[OrganizationId, set[SubscriptionId]] = {}
         # Per organization and event type, so that an event costs what it matches and not what there is.
         self._wanting: defaultdict[OrganizationId, dict[str, tuple[Subscription, ...]]] = defaultdict(dict)
 
@@ -47,23 +48,30 @@ class SubscriptionIndex:
         if known is not None and known.version > subscription.version:
             return
         self._by_id[subscription.id] = subscription
-        self._of_organization[subscription.organization_id].add(subscription.id)
+        self._of_organization.setdefault(subscription.organization_id, set()).add(subscription.id)
         self._wanting.pop(subscription.organization_id, None)
 
     def remove(self, subscription_id: SubscriptionId) -> None:
         """Forget a deleted subscription."""
         known = self._by_id.pop(subscription_id, None)
         if known is not None:
-            self._of_organization[known.organization_id].discard(subscription_id)
+            own = self._of_organization[known.organization_id]
+            own.remove(subscription_id)
+            if not own:
+                del self._of_organization[known.organization_id]
             self._wanting.pop(known.organization_id, None)
 
     def wanting(self, organization_id: OrganizationId, event_type: str) -> Sequence[Subscription]:
         """Return the organization's subscriptions, disabled ones too, that want events of this type, by their ids."""
+        own = self._of_organization.get(organization_id)
+        if own is None:
+            return ()
         remembered = self._wanting[organization_id]
         found = remembered.get(event_type)
         if found is None:
-            of_organization = (self._by_id[each] for each in sorted(self._of_organization[organization_id]))
-            found = tuple(each for each in of_organization if _wants(each, event_type))
+            found = tuple(self._by_id[each] for each in sorted(own) if _wants(self._by_id[each], event_type))
+            if len(remembered) >= MOST_TYPES_REMEMBERED:
+                remembered.clear()
             remembered[event_type] = found
         return found
 
