@@ -34,6 +34,7 @@ class Path:
     requests: list[Request] = field(default_factory=list)
     tries: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
     changed: asyncio.Event = field(default_factory=asyncio.Event)
+    hangs: bool = False
 
 
 def always(status: int) -> Answer:
@@ -56,6 +57,10 @@ class Recorder:
         self._paths[name] = Path(answer or always(204))
         return f"{self.url}/{name}"
 
+    def hang(self, name: str) -> None:
+        """Never answer on a path from now on, until the receiver is closed."""
+        self._paths[name].hangs = True
+
     def requests_to(self, name: str) -> list[Request]:
         return self._paths[name].requests
 
@@ -71,7 +76,7 @@ class Recorder:
     async def __aenter__(self) -> Self:
         application = web.Application(client_max_size=4 * 1024 * 1024)
         application.router.add_post("/{name}", self._receive)
-        self._runner = web.AppRunner(application, access_log=None)
+        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", 0, backlog=1024).start()
         self.url = "http://{}:{}".format(*self._runner.addresses[0][:2])
@@ -88,4 +93,6 @@ class Recorder:
         path.requests.append(request)
         path.tries[request.webhook_id] += 1
         path.changed.set()
+        if path.hangs:
+            await asyncio.Event().wait()
         return web.Response(status=path.answer(path.tries[request.webhook_id]))
