@@ -178,7 +178,10 @@ def _download(url: str) -> bytes:
             with urllib.request.urlopen(request, timeout=TIMEOUT_S, context=_certificates()) as answer:  # noqa: S310
                 return bytes(answer.read())
         except (OSError, http.client.HTTPException) as error:  # urllib's own errors are OSErrors
-            refused = isinstance(error, urllib.error.HTTPError) and error.code < 500
+            refused = False
+            if isinstance(error, urllib.error.HTTPError):  # it is the answer too, with its connection
+                error.close()
+                refused = error.code < 500
             if refused or not tries_left:
                 raise JarError(f"cannot fetch {url}: {error}") from error
     raise AssertionError("unreachable")
