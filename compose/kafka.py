@@ -18,9 +18,9 @@ from confluent_kafka.admin import AdminClient
 from compose.children import LOOPBACK, Child, EmbeddedServerError, free_port, require_free, start_child
 from compose.jars import class_path
 
-# M on 2 cores, 1 KB records, against the JVM's defaults (G1, C2): ready in 1.7 s instead of 2.4, 313 MB resident
-# instead of 393, as many records a second (150,000), and p99 of a single publish 0.6 ms instead of 3.8.
-# (An AOT cache makes it 0.8 s, and takes 10 s and 67 MB to prepare.)
+# M on 2 idle cores, 1 KB records, one run each, against the JVM's defaults (G1, C2): ready in 1.7 s instead of 2.4,
+# as many records a second (150,000), p99 of a single publish 0.6 ms instead of 3.8. Resident after the start: 175 MB
+# with the settings below, 390 MB with all defaults. (An AOT cache makes it 0.8 s, and takes 10 s and 67 MB to prepare.)
 JVM = (
     "-Xms64m",
     "-Xmx512m",
