@@ -29,6 +29,8 @@ TAIL: Final = LONGEST_TIMEOUT + timedelta(
 _MOST_REMEMBERED: Final = 100_000  # sendings: 20 s at 5,000/s, about 15 MB
 _BATCH: Final = 5000
 _READ_WITHIN_S: Final = 20.0
+_ASK_TIMEOUT_S: Final = 5.0
+_AGAIN_AFTER_S: Final = 0.2
 
 
 def sending_of(delivery: Delivery) -> str:
@@ -54,6 +56,7 @@ class Finished:
 
     def add_sending(self, sending: str) -> None:
         """Remember that a sending is done; the oldest is forgotten when there are too many."""
+        self._sendings.pop(sending, None)  # read again, it counts as young
         self._sendings[sending] = None
         if len(self._sendings) > _MOST_REMEMBERED:
             del self._sendings[next(iter(self._sendings))]
@@ -77,6 +80,8 @@ class OutcomeTail:
     async def load(self, partitions: Iterable[int]) -> None:
         """Fill the skip set for these partition numbers; raises WorkerError when the tail cannot be read in 20 s."""
         numbers = sorted(partitions)
+        if not numbers:  # taken from us meanwhile; librdkafka would wait for an answer about nothing
+            return
         started = time.monotonic()
         done, sendings = await asyncio.to_thread(self._read, numbers)
         for partition in numbers:
@@ -91,20 +96,30 @@ class OutcomeTail:
         )
 
     def _read(self, partitions: list[int]) -> tuple[dict[int, dict[str, set[int]]], list[str]]:
+        """Read until it works: partitions are assigned anew when brokers go, and then their leaders move too."""
+        deadline = time.monotonic() + _READ_WITHIN_S
+        while True:
+            try:
+                return self._read_once(partitions, deadline)
+            except KafkaException as error:
+                if time.monotonic() > deadline:
+                    raise WorkerError(f"cannot read the tail of {ATTEMPTS}: {error}") from error
+            time.sleep(_AGAIN_AFTER_S)
+
+    def _read_once(self, partitions: list[int], deadline: float) -> tuple[dict[int, dict[str, set[int]]], list[str]]:
         consumer = Consumer(
             {**self._config, "group.id": "hookline-outcome-tail", "enable.auto.commit": False, "fetch.wait.max.ms": 20}
         )
         try:
-            return self._read_with(consumer, partitions)
-        except KafkaException as error:
-            raise WorkerError(f"cannot read the tail of {ATTEMPTS}: {error}") from error
+            return self._read_with(consumer, partitions, deadline)
         finally:
             consumer.close()
 
-    def _read_with(self, consumer: Consumer, partitions: list[int]) -> tuple[dict[int, dict[str, set[int]]], list[str]]:
+    def _read_with(
+        self, consumer: Consumer, partitions: list[int], deadline: float
+    ) -> tuple[dict[int, dict[str, set[int]]], list[str]]:
         done: dict[int, dict[str, set[int]]] = {}
         sendings: list[str] = []
-        deadline = time.monotonic() + _READ_WITHIN_S
         ends = self._assign(consumer, partitions)
         while ends:
             if time.monotonic() > deadline:
@@ -122,10 +137,10 @@ class OutcomeTail:
         """Assign where the tail begins; return the ends of the partitions that have one."""
         since_ms = int((time.time() - self._tail.total_seconds()) * 1000)
         asked = [TopicPartition(ATTEMPTS, partition, since_ms) for partition in partitions]
-        begins = {place.partition: place.offset for place in consumer.offsets_for_times(asked, timeout=10)}
+        begins = {place.partition: place.offset for place in consumer.offsets_for_times(asked, timeout=_ASK_TIMEOUT_S)}
         ends = {}
         for partition, begin in begins.items():
-            _, end = consumer.get_watermark_offsets(TopicPartition(ATTEMPTS, partition), timeout=10)
+            _, end = consumer.get_watermark_offsets(TopicPartition(ATTEMPTS, partition), timeout=_ASK_TIMEOUT_S)
             if 0 <= begin < end:  # negative: nothing is younger
                 ends[partition] = end
         consumer.assign([TopicPartition(ATTEMPTS, partition, begins[partition]) for partition in ends])
