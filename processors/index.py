@@ -141,7 +141,9 @@ class IndexFollower:
     async def stop(self) -> None:
         """Stop following."""
         self._stopping.set()
-        if self._thread.is_alive():
+        if self._thread.ident is None:  # never started, so the thread does not close it
+            self._consumer.close()
+        else:
             await asyncio.to_thread(self._thread.join)
 
     def _follow(self) -> None:

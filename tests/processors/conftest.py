@@ -1,8 +1,10 @@
 """The real topics, and a producer for them."""
 
+import time
 from collections.abc import AsyncIterator
 
 import pytest
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
@@ -23,7 +25,23 @@ def topics(bootstrap: str) -> str:
     new = [NewTopic(each.name, DEFAULT_PARTITIONS, 1, config=each.config) for each in missing]
     for future in admin.create_topics(new).values() if new else ():
         future.result(30)
+    _wait_for_leaders(bootstrap, [topic.name for topic in missing])
     return bootstrap
+
+
+def _wait_for_leaders(bootstrap: str, names: list[str]) -> None:
+    """Return when every partition answers: after a broker says that a topic was made, it leads none for a moment."""
+    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "unused"})
+    places = [TopicPartition(name, partition) for name in names for partition in range(DEFAULT_PARTITIONS)]
+    deadline = time.monotonic() + 20
+    while places:
+        try:
+            consumer.get_watermark_offsets(places[-1], timeout=5)
+            places.pop()
+        except KafkaException:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+    consumer.close()
 
 
 @pytest.fixture

@@ -1,0 +1,399 @@
+"""The way of one delivery, with a real receiver and the real Kafka: what is sent, what is recorded, what comes next."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+import pytest
+from confluent_kafka import Consumer, Message, TopicPartition
+from confluent_kafka.admin import (  # type: ignore[attr-defined] # re-exported without __all__
+    AdminClient,
+    OffsetSpec,
+)
+from structlog.testing import capture_logs
+
+from processors.delivering import STAGE, Deliverer
+from processors.endpoints import Endpoints
+from processors.index import IndexFollower, SubscriptionIndex
+from processors.intake import Taken
+from processors.outcomes import ErrorKind
+from processors.sending import MASKED, Sender
+from processors.skipping import Finished, sending_of
+from producers.errors import ProducerClosed
+from producers.handover import Handover, LoopProducer
+from producers.records import Outgoing, RecordProducer
+from schemas.codec import decode, encode
+from schemas.headers import FINISHED, delivery_headers, read_finished
+from schemas.records import Attempt, AttemptState, DeadLetter, Delivery, Position, Subscription
+from schemas.sealing import new_master_key, sealer_of
+from schemas.topics import ATTEMPTS, DEAD_LETTERS, DEFAULT_PARTITIONS, DELIVER, QUARANTINE, SUBSCRIPTIONS, retry_topic
+from tests.processors import made
+from tests.processors.conftest import SCHEDULE
+from tests.processors.receivers import Receiver, Request, Script, Wire, answer, answers, closes, hangs
+
+pytestmark = pytest.mark.kafka
+
+TIERS = [retry_topic(tier) for tier in SCHEDULE.tiers]
+NOBODY = "http://127.0.0.1:1/"
+CREDENTIAL = "Bearer of-the-receiver"
+
+
+@dataclass
+class Desk:
+    """A deliverer with all that it uses, and what it has put on the topics for one subscription."""
+
+    bootstrap: str
+    topics: "Topics"
+    deliverer: Deliverer
+    follower: IndexFollower
+    index: SubscriptionIndex
+    finished: Finished
+
+    def subscribe(self, url: str, **more: object) -> Subscription:
+        subscription = made.subscription(url, **more)  # type: ignore[arg-type]  # the same parameters
+        self.index.put(subscription)
+        return subscription
+
+    async def records(self, topic: str, subscription: Subscription) -> list[Message]:
+        found = await asyncio.to_thread(self.topics.records)
+        return [each for each in found if each.topic() == topic and each.key() == subscription.id.encode()]
+
+    async def attempts(self, subscription: Subscription) -> list[Attempt]:
+        return [decode(Attempt, record.value()) for record in await self.records(ATTEMPTS, subscription)]
+
+    async def retries(self, subscription: Subscription) -> list[tuple[str, Delivery]]:
+        return [
+            (topic, decode(Delivery, record.value()))
+            for topic in TIERS
+            for record in await self.records(topic, subscription)
+        ]
+
+    async def letters(self, subscription: Subscription) -> list[DeadLetter]:
+        return [decode(DeadLetter, record.value()) for record in await self.records(DEAD_LETTERS, subscription)]
+
+
+class Topics:
+    """All that has come to the topics since the tests began, read by a consumer that knows nothing of ours."""
+
+    def __init__(self, bootstrap: str) -> None:
+        self._admin = AdminClient({"bootstrap.servers": bootstrap})
+        self._places = [
+            TopicPartition(topic, partition)
+            for topic in (ATTEMPTS, DEAD_LETTERS, QUARANTINE, *TIERS)
+            for partition in range(DEFAULT_PARTITIONS)
+        ]
+        self._consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "unused", "fetch.wait.max.ms": 10})
+        self._reached = self._ends()
+        self._consumer.assign([TopicPartition(*place, offset) for place, offset in self._reached.items()])
+        self._found: list[Message] = []
+
+    def _ends(self) -> dict[tuple[str, int], int]:
+        latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]  # confluent-kafka's
+        asked = self._admin.list_offsets(dict.fromkeys(self._places, latest), request_timeout=10)
+        return {(place.topic, place.partition): answer.result().offset for place, answer in asked.items()}
+
+    def records(self) -> list[Message]:
+        """Return every record that was there when this was called."""
+        ends = self._ends()
+        while any(self._reached[place] < end for place, end in ends.items()):
+            for record in self._consumer.consume(1000, timeout=0.05):
+                assert record.error() is None
+                self._reached[record.topic() or "", record.partition() or 0] = (record.offset() or 0) + 1
+                self._found.append(record)
+        return self._found
+
+    def close(self) -> None:
+        self._consumer.close()
+
+
+@pytest.fixture(scope="module")
+def written(topics: str) -> Iterator[Topics]:
+    reading = Topics(topics)
+    yield reading
+    reading.close()
+
+
+@pytest.fixture
+async def desk(topics: str, written: Topics, producer: LoopProducer) -> AsyncIterator[Desk]:
+    index, finished = SubscriptionIndex(), Finished()
+    config = {"bootstrap.servers": topics}
+    follower = IndexFollower(index, config, Handover(asyncio.get_running_loop()), on_unreadable=lambda *_: None)
+    async with Sender(most_at_once=100, allow_loopback=True, user_agent="Hookline/test") as sender:
+        deliverer = Deliverer(
+            follower, Endpoints(made.SEALER), sender, producer, finished, schedule=SCHEDULE, worker="slot-7"
+        )
+        yield Desk(topics, written, deliverer, follower, index, finished)
+    await follower.stop()
+
+
+def taken(delivery: Delivery, offset: int = 41, *, value: bytes | None = None) -> Taken:
+    return Taken(
+        position=Position(topic=DELIVER, partition=3, offset=offset),
+        key=delivery.subscription_id.encode(),
+        value=encode(delivery) if value is None else value,
+        headers=delivery_headers(delivery),
+        timestamp_s=0.0,
+    )
+
+
+async def test_a_success_is_one_request_and_one_outcome(desk: Desk) -> None:
+    async with Receiver(answers(200, "X-Seen: yes", body=b"thank you")) as receiver:
+        subscription = desk.subscribe(receiver.url, headers={"Authorization": CREDENTIAL}, version=3)
+        owed = replace(made.delivery(subscription, body=b'{"a": 1 }'), subscription_version=2)
+        await desk.deliverer.deliver(taken(owed))
+    (request,) = receiver.requests
+    assert (request.body, request.headers["authorization"]) == (b'{"a": 1 }', CREDENTIAL)
+    (record,) = await desk.records(ATTEMPTS, subscription)
+    headers = dict(record.headers() or [])
+    finished = headers[FINISHED]
+    assert isinstance(finished, bytes)
+    assert read_finished(finished) == (DELIVER, 3, 41, sending_of(owed))
+    attempt = decode(Attempt, record.value())
+    assert (attempt.state, attempt.error_kind, attempt.status, attempt.attempt) == (AttemptState.SUCCESS, None, 200, 1)
+    assert (attempt.delivery_id, attempt.event_id, attempt.round) == (owed.id, owed.event_id, "0")
+    assert attempt.source == Position(topic=DELIVER, partition=3, offset=41)
+    assert (attempt.event_position, attempt.subscription_version, attempt.worker) == (owed.event_position, 3, "slot-7")
+    assert (attempt.response_body, attempt.response_truncated, attempt.body_bytes) == (b"thank you", False, 9)
+    assert attempt.duration_ms > 0
+    assert attempt.next_attempt_at is None
+    assert attempt.url == f"http://127.0.0.1:{receiver.port}/hooks?***"
+    assert await desk.retries(subscription) == []
+    assert await desk.letters(subscription) == []
+
+
+async def test_a_failure_waits_in_the_tier_of_its_wait_from_the_end_of_the_attempt(desk: Desk) -> None:
+    async with Receiver(answers(503)) as receiver:
+        subscription = desk.subscribe(receiver.url)
+        owed = made.delivery(subscription, traceparent="00-" + "1" * 32 + "-" + "2" * 16 + "-01")
+        await desk.deliverer.deliver(taken(owed))
+    ((topic, retry),) = await desk.retries(subscription)
+    (attempt,) = await desk.attempts(subscription)
+    assert topic == TIERS[0]
+    assert (attempt.state, attempt.status, attempt.next_attempt_at) == (AttemptState.RETRYING, 503, retry.due_at)
+    ended = retry.due_at - SCHEDULE.waits[0]
+    assert 0 <= (ended - attempt.started_at) / timedelta(milliseconds=1) <= attempt.duration_ms
+    assert retry.history[0].duration_ms == attempt.duration_ms
+    assert (retry.history[0].attempt, retry.history[0].error_kind, retry.history[0].status) == (1, "http", 503)
+    assert retry == replace(
+        owed, attempt=2, due_at=retry.due_at, schedule_version=SCHEDULE.version, history=retry.history
+    )
+    (record,) = await desk.records(topic, subscription)
+    assert (record.headers() or []) == delivery_headers(retry)
+    assert await desk.letters(subscription) == []
+
+
+async def test_a_delivery_that_always_fails_walks_the_schedule_and_dies_with_its_history(desk: Desk) -> None:
+    async with Receiver(closes()) as receiver:
+        subscription = desk.subscribe(receiver.url)
+        owed = made.delivery(subscription)
+        await desk.deliverer.deliver(taken(owed, 1))
+        for offset, tier in enumerate(TIERS, 2):
+            (retry,) = [each for topic, each in await desk.retries(subscription) if topic == tier]
+            await desk.deliverer.deliver(taken(retry, offset))
+    assert len({request.headers["webhook-id"] for request in receiver.requests}) == 1
+    attempts = sorted(await desk.attempts(subscription), key=lambda each: each.attempt)
+    assert [each.state for each in attempts] == [AttemptState.RETRYING, AttemptState.RETRYING, AttemptState.FAILED]
+    assert [each.error_kind for each in attempts] == ["disconnected"] * 3
+    (letter,) = await desk.letters(subscription)
+    assert [past.attempt for past in letter.delivery.history] == [1, 2, 3]
+    assert [past.started_at for past in letter.delivery.history] == [each.started_at for each in attempts]
+    assert (letter.delivery.id, letter.delivery.body, letter.delivery.attempt) == (owed.id, owed.body, 3)
+    assert (letter.error_kind, letter.status) == ("disconnected", None)
+    assert letter.reason == attempts[-1].error
+    assert attempts[-1].next_attempt_at is None
+
+
+async def test_gone_for_good_is_a_dead_letter_at_once(desk: Desk) -> None:
+    async with Receiver(answers(410)) as receiver:
+        subscription = desk.subscribe(receiver.url)
+        await desk.deliverer.deliver(taken(made.delivery(subscription)))
+    (letter,) = await desk.letters(subscription)
+    assert (letter.error_kind, letter.status, letter.reason) == ("http", 410, "the receiver answered 410")
+    assert [each.state for each in await desk.attempts(subscription)] == [AttemptState.FAILED]
+    assert await desk.retries(subscription) == []
+
+
+async def test_a_deleted_subscription_is_a_dead_letter_without_a_request(desk: Desk) -> None:
+    subscription = made.subscription(NOBODY)
+    await desk.follower.start()
+    await desk.deliverer.deliver(taken(made.delivery(subscription)))
+    (attempt,) = await desk.attempts(subscription)
+    assert (attempt.state, attempt.error_kind, attempt.duration_ms) == (AttemptState.FAILED, "deleted", 0)
+    assert (attempt.url, attempt.request_headers) == (None, None)
+    (letter,) = await desk.letters(subscription)
+    assert letter.error_kind == "deleted"
+    assert await desk.retries(subscription) == []
+
+
+async def test_a_disabled_subscription_is_held_without_a_request_a_retry_or_a_dead_letter(desk: Desk) -> None:
+    async with Receiver(answers(204)) as receiver:
+        subscription = desk.subscribe(receiver.url, enabled=False, disabled_reason="by its owner")
+        await desk.deliverer.deliver(taken(made.delivery(subscription)))
+    assert receiver.connections == 0
+    (attempt,) = await desk.attempts(subscription)
+    assert (attempt.state, attempt.error_kind, attempt.error) == (AttemptState.HELD, "disabled", "by its owner")
+    assert (attempt.duration_ms, attempt.next_attempt_at) == (0, None)
+    assert await desk.retries(subscription) == []
+    assert await desk.letters(subscription) == []
+
+
+async def test_a_secret_that_does_not_open_here_is_retried_for_the_fault_is_ours(desk: Desk) -> None:
+    async with Receiver(answers(204)) as receiver:
+        subscription = replace(desk.subscribe(receiver.url), version=2)
+        stranger = sealer_of(new_master_key())
+        sealed = stranger.seal(b"x" * 24, organization="org_1", row=subscription.id, purpose="subscription-secret")
+        desk.index.put(replace(subscription, secrets=(sealed,)))
+        await desk.deliverer.deliver(taken(made.delivery(subscription)))
+    assert receiver.connections == 0
+    (attempt,) = await desk.attempts(subscription)
+    assert (attempt.state, attempt.error_kind) == (AttemptState.RETRYING, ErrorKind.UNSENDABLE.value)
+    assert len(await desk.retries(subscription)) == 1
+
+
+async def test_settings_are_those_of_the_moment_it_is_sent(desk: Desk) -> None:
+    async with Receiver(answers(204)) as old, Receiver(answers(204)) as new:
+        subscription = desk.subscribe(old.url)
+        owed = made.delivery(subscription)
+        desk.index.put(made.subscription(new.url, identifier=subscription.id, version=2))
+        await desk.deliverer.deliver(taken(owed))
+    assert (old.connections, len(new.requests)) == (0, 1)
+    (attempt,) = await desk.attempts(subscription)
+    assert attempt.subscription_version == 2
+
+
+async def test_a_record_that_an_earlier_holder_finished_is_not_even_decoded(desk: Desk) -> None:
+    subscription = desk.subscribe(NOBODY)
+    desk.finished.replace_records(3, {DELIVER: {41}})
+    await desk.deliverer.deliver(taken(made.delivery(subscription), 41, value=b"whatever"))
+    await desk.deliverer.deliver(taken(made.delivery(subscription), 41))
+    assert await desk.attempts(subscription) == []
+
+
+async def test_a_sending_that_is_done_is_not_repeated_whatever_record_asks_for_it(desk: Desk) -> None:
+    async with Receiver(answers(204)) as receiver:
+        subscription = desk.subscribe(receiver.url)
+        owed = made.delivery(subscription)
+        for offset in (1, 2, 3):  # routed twice, moved twice
+            await desk.deliverer.deliver(taken(owed, offset))
+        await desk.deliverer.deliver(taken(replace(owed, attempt=2), 4))
+        await desk.deliverer.deliver(taken(replace(owed, round="rpl_1"), 5))
+    assert len(receiver.requests) == 3
+    assert sorted((each.round, each.attempt) for each in await desk.attempts(subscription)) == [
+        ("0", 1),
+        ("0", 2),
+        ("rpl_1", 1),
+    ]
+
+
+class Door:
+    """Answers once it is opened."""
+
+    def __init__(self) -> None:
+        self.opened = asyncio.Event()
+
+    async def __call__(self, _: Request, wire: Wire) -> None:
+        await self.opened.wait()
+        await wire.write(answer(204))
+
+
+async def test_of_twins_at_once_one_is_sent_and_the_others_wait_for_it(desk: Desk) -> None:
+    async with Receiver(door := Door()) as receiver:
+        subscription = desk.subscribe(receiver.url)
+        owed = made.delivery(subscription)
+        twins = [asyncio.create_task(desk.deliverer.deliver(taken(owed, offset))) for offset in range(5)]
+        await receiver.until(lambda: len(receiver.requests) == 1)
+        assert not any(twin.done() for twin in twins)  # acks must not run ahead of the one that is out
+        door.opened.set()
+        await asyncio.gather(*twins)
+    assert len(receiver.requests) == 1
+    assert len(await desk.attempts(subscription)) == 1
+
+
+async def test_a_twin_takes_over_from_one_that_was_cut_off(desk: Desk) -> None:
+    async with Receiver(door := Door()) as receiver:
+        subscription = desk.subscribe(receiver.url)
+        owed = made.delivery(subscription)
+        first, *others = [asyncio.create_task(desk.deliverer.deliver(taken(owed, offset))) for offset in range(4)]
+        await receiver.until(lambda: len(receiver.requests) == 1)
+        first.cancel()
+        await receiver.until(lambda: len(receiver.requests) == 2)
+        door.opened.set()
+        await asyncio.gather(*others)
+    assert first.cancelled()
+    assert len(receiver.requests) == 2
+    assert len(await desk.attempts(subscription)) == 1
+
+
+@pytest.mark.parametrize("cut", [0, 1, 11, 40])
+async def test_what_nobody_can_read_is_quarantined_byte_for_byte_and_stops_nothing(desk: Desk, cut: int) -> None:
+    subscription = desk.subscribe(NOBODY)
+    owed = made.delivery(subscription)
+    value = encode(owed)[:cut]
+    await desk.deliverer.deliver(taken(owed, 41, value=value))
+    (record,) = await desk.records(QUARANTINE, subscription)
+    headers = dict(record.headers() or [])
+    assert (record.value(), headers["__connect.errors.stage"]) == (value, STAGE.encode())
+    assert headers["__connect.errors.offset"] == b"41"
+    assert headers["hookline_attempt"] == b"1"
+    assert await desk.attempts(subscription) == []
+
+
+async def test_without_the_brokers_nothing_counts_as_done(desk: Desk) -> None:
+    async with Receiver(answers(204)) as receiver:
+        subscription = desk.subscribe(receiver.url)
+        owed = made.delivery(subscription)
+        records = RecordProducer({"bootstrap.servers": desk.bootstrap}, patience_s=10)
+        records.close()
+        deliverer = desk.deliverer
+        deliverer._producer = LoopProducer(records)
+        with pytest.raises(ProducerClosed):
+            await deliverer.deliver(taken(owed))
+    assert not desk.finished.has_sending(sending_of(owed))
+    assert deliverer._sending == {}
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        pytest.param(answers(204), id="success"),
+        pytest.param(answers(410), id="gone"),
+        pytest.param(answers(500), id="failure"),
+        pytest.param(hangs(), id="timeout"),
+    ],
+)
+async def test_one_wide_line_an_attempt_and_no_secret_in_a_line_or_a_record(desk: Desk, script: Script) -> None:
+    async with Receiver(script) as receiver:
+        url = receiver.url.replace("of=us", "token=in-the-query")
+        subscription = desk.subscribe(url, headers={"X-Api-Key": CREDENTIAL}, timeout_ms=300)
+        owed = made.delivery(subscription, body=b'{"of":"the-body"}')
+        with capture_logs() as lines:
+            await desk.deliverer.deliver(taken(owed))
+        signature = receiver.requests[0].headers["webhook-signature"].removeprefix("v1,")
+    (line,) = [line for line in lines if line["event"] == "delivery.attempted"]
+    assert (line["delivery_id"], line["subscription_id"], line["attempt"]) == (owed.id, subscription.id, 1)
+    (attempt,) = await desk.attempts(subscription)
+    assert (line["attempt_id"], line["state"], line["status"]) == (attempt.id, attempt.state.value, attempt.status)
+    assert (attempt.request_headers or {})["X-Api-Key"] == MASKED
+    written = [
+        bytes(record.value() or b"")
+        for topic in (ATTEMPTS, DEAD_LETTERS, *TIERS)
+        for record in await desk.records(topic, subscription)
+    ]
+    for secret in (made.KEY, CREDENTIAL.encode(), signature.encode(), b"in-the-query"):
+        assert secret not in b"".join(written)
+        assert secret.decode() not in repr(lines)
+    assert "the-body" not in repr(lines)
+
+
+async def test_a_subscription_that_this_worker_has_not_read_yet_is_waited_for(desk: Desk) -> None:
+    """Its record comes before the question is answered: the follower asks for the topic's end after the delivery."""
+    async with Receiver(answers(204)) as receiver:
+        subscription = made.subscription(receiver.url)
+        await desk.follower.start()
+        records = RecordProducer({"bootstrap.servers": desk.bootstrap}, patience_s=10)
+        change = Outgoing(SUBSCRIPTIONS, subscription.id.encode(), encode(subscription), [])
+        await LoopProducer(records).send([change])
+        await desk.deliverer.deliver(taken(made.delivery(subscription)))
+        records.close()
+    assert len(receiver.requests) == 1
