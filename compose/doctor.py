@@ -94,7 +94,7 @@ def _about_kafka(settings: WorkerSettings, kafka: KafkaSettings) -> Iterator[Fin
             yield about_group(check, group_of(admin, group), owed, start=start)
         yield from _about_backlogs(settings, kafka, worked, tiers)
     except (KafkaException, TopicsError) as error:
-        said = error.args[0].str() if isinstance(error, KafkaException) else str(error)
+        said = f"{error.args[0].name()}: {error.args[0].str()}" if isinstance(error, KafkaException) else str(error)
         detail = f"{kafka.bootstrap_servers} does not answer ({said}); what depends on it was not checked"
         yield Finding("kafka", Verdict.FAIL, detail, "start Kafka, or set KAFKA_BOOTSTRAP_SERVERS")
 

@@ -5,18 +5,33 @@ Everything is asked without joining a group; nothing is committed.
 
 import time
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, cast
+from functools import partial
+from typing import Final, TypeVar, cast
 
-from confluent_kafka import Consumer, ConsumerGroupState, KafkaException, Message, TopicPartition
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import Consumer, ConsumerGroupState, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka.admin import AdminClient, ConsumerGroupDescription  # type: ignore[attr-defined] # re-exported
 
 from schemas.headers import DUE_AT, Headers
 
 Place = tuple[str, int]
+Answer = TypeVar("Answer")
 
 ASK_TIMEOUT_S: Final = 2.5
+# The first question about a group makes a cluster create __consumer_offsets. A request that is under way then waits out
+# its whole time (measured: 6 of 6 s) or is told that no coordinator is ready; the next one is answered in 10 ms.
+_GROUP_TIMEOUT_S: Final = 1.0
+_TRIES: Final = 5
+_AGAIN_AFTER_S: Final = 0.3
+_NOT_READY: Final = (
+    KafkaError._TIMED_OUT,  # noqa: SLF001 - confluent-kafka's public names begin so
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    KafkaError.NOT_COORDINATOR,
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+)
 _POLL_S: Final = 0.1
 
 
@@ -55,7 +70,7 @@ class Head:
 def group_of(admin: AdminClient, name: str) -> Group:
     """Return the group; one that nobody is in has no members. Raises KafkaException."""
     try:
-        found = admin.describe_consumer_groups([name], request_timeout=ASK_TIMEOUT_S)[name].result()
+        found = _asked(lambda: _described(admin, name))
     except KafkaException as error:
         if error.args[0].name() == "GROUP_ID_NOT_FOUND":
             return Group(0, frozenset(), settled=True)
@@ -73,8 +88,8 @@ def backlogs_of(client_config: Mapping[str, str], group: str, topics: Mapping[st
     try:
         places = [TopicPartition(name, partition) for name, count in topics.items() for partition in range(count)]
         found = []
-        for place in consumer.committed(places, timeout=ASK_TIMEOUT_S):
-            low, end = consumer.get_watermark_offsets(place, timeout=ASK_TIMEOUT_S)
+        for place in _asked(lambda: consumer.committed(places, timeout=ASK_TIMEOUT_S)):
+            low, end = _asked(partial(consumer.get_watermark_offsets, place, timeout=ASK_TIMEOUT_S))
             found.append(Backlog(place.topic, place.partition, min(max(place.offset, low), end), end))
         return found
     finally:
@@ -104,6 +119,23 @@ def heads_of(
         return heads
     finally:
         consumer.close()
+
+
+def _asked(ask: Callable[[], Answer]) -> Answer:
+    """Return what `ask` returns, asking again while a coordinator or a leader is being chosen."""
+    for _ in range(_TRIES - 1):
+        try:
+            return ask()
+        except KafkaException as error:
+            if error.args[0].code() not in _NOT_READY:
+                raise
+        time.sleep(_AGAIN_AFTER_S)
+    return ask()
+
+
+def _described(admin: AdminClient, name: str) -> ConsumerGroupDescription:
+    answers = admin.describe_consumer_groups([name], request_timeout=_GROUP_TIMEOUT_S)
+    return cast(ConsumerGroupDescription, answers[name].result())
 
 
 def _head_of(message: Message) -> Head:

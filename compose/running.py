@@ -207,7 +207,9 @@ def _ready_file() -> Iterator[Callable[[], None]]:
 
 
 def _write_pid(path: Path) -> None:
-    path.write_text(f"{os.getpid()}\n")
+    draft = path.with_name(f".{path.name}.{os.getpid()}")  # whoever sees the file must not find it empty
+    draft.write_text(f"{os.getpid()}\n")
+    draft.replace(path)
 
 
 def _runner() -> asyncio.Runner:

@@ -10,13 +10,14 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final, TypeVar
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import (  # type: ignore[attr-defined] # re-exported without __all__
     AdminClient,
     AlterConfigOpType,
     ConfigEntry,
     ConfigResource,
     NewTopic,
+    OffsetSpec,
     PartitionMetadata,
     ResourceType,
 )
@@ -211,15 +212,30 @@ def _alter(brokers: Brokers, altered: Sequence[Altered]) -> None:
 
 
 def _wait_for_leaders(brokers: Brokers, names: Sequence[str]) -> None:
+    """Return when every partition is served. Metadata names a leader before that broker knows that it is one."""
     deadline = time.monotonic() + LEADERS_WITHIN_S
     while True:
         found = brokers.answer(lambda: brokers.list_topics(timeout=_TIMEOUT_S)).topics
         waiting = [name for name in names if name not in found or _leaderless(found[name].partitions.values())]
+        waiting = waiting or _unserved(brokers, {name: len(found[name].partitions) for name in names})
         if not waiting:
             return
         if time.monotonic() > deadline:
             raise TopicsError(f"{', '.join(waiting)}: no leader after {LEADERS_WITHIN_S:.0f} s; are all brokers up?")
         time.sleep(_LOOK_EVERY_S)
+
+
+def _unserved(brokers: Brokers, partitions: Mapping[str, int]) -> list[str]:
+    """Return the topics with a partition whose leader does not tell its end."""
+    latest = OffsetSpec.latest()  # type: ignore[no-untyped-call] # confluent-kafka leaves it untyped
+    asked = {TopicPartition(name, number): latest for name, count in partitions.items() for number in range(count)}
+    unserved = []
+    for place, answer in brokers.list_offsets(asked, request_timeout=_TIMEOUT_S).items():
+        try:
+            answer.result()
+        except KafkaException:  # told by name if it stays so
+            unserved.append(place.topic)
+    return sorted(set(unserved))
 
 
 def _leaderless(partitions: Collection[PartitionMetadata]) -> bool:

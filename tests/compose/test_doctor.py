@@ -174,7 +174,7 @@ def test_finds_what_is_missing_one_by_one(bootstrap: str, database_url: str) -> 
     upgrade_database(database_url)
     found = by_check(examine(settings, kafka, database_url))
     healthy = ("kafka", "topics", "database", "migrations", "outbox", "master key")
-    assert {check: found[check].verdict for check in healthy} == dict.fromkeys(healthy, Verdict.OK)
+    assert [found[check] for check in healthy if found[check].verdict is not Verdict.OK] == []
     assert (found["workers"].do, found["movers"].do) == ("start `hookline worker`", "start `hookline mover`")
 
     # Tiers of other schedules count too: due before whatever another test has left in one.
@@ -182,7 +182,8 @@ def test_finds_what_is_missing_one_by_one(bootstrap: str, database_url: str) -> 
     try:
         overdue = by_check(examine(settings, kafka, database_url))["overdue"]
     finally:
-        Brokers(kafka).delete_topics([tier])[tier].result(20)
+        brokers = Brokers(kafka)  # held: its answers end with it
+        brokers.delete_topics([tier])[tier].result(20)
     assert overdue.verdict is Verdict.FAIL
     assert overdue.detail.startswith(f"a record of {tier} ")
 
