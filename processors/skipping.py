@@ -8,6 +8,7 @@ for them: an event routed twice after a kill, or a retry moved twice, becomes tw
 
 import asyncio
 import time
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Final, cast
@@ -43,7 +44,8 @@ class Finished:
 
     def __init__(self) -> None:
         self._offsets: dict[tuple[str, int], set[int]] = {}
-        self._sendings: dict[str, None] = {}  # in the order of their end
+        # In the order of their end. A plain dict would walk over all that was taken from its front to find the oldest.
+        self._sendings: OrderedDict[str, None] = OrderedDict()
 
     def has_record(self, topic: str, partition: int, offset: int) -> bool:
         """Return whether an earlier holder of the partition finished this delivery record."""
@@ -56,10 +58,10 @@ class Finished:
 
     def add_sending(self, sending: str) -> None:
         """Remember that a sending is done; the oldest is forgotten when there are too many."""
-        self._sendings.pop(sending, None)  # read again, it counts as young
         self._sendings[sending] = None
+        self._sendings.move_to_end(sending)  # read again, it counts as young
         if len(self._sendings) > _MOST_REMEMBERED:
-            del self._sendings[next(iter(self._sendings))]
+            self._sendings.popitem(last=False)
 
     def replace_records(self, partition: int, done: Mapping[str, set[int]]) -> None:
         """Take the finished offsets of one partition number, by topic, in place of those known before."""

@@ -50,9 +50,7 @@ def checked_url(
         raise InvalidInput("leave out user name and password: put a secret into a header or the path")
     named = _AUTHORITY.fullmatch(authority)
     if not named:
-        raise InvalidInput(
-            "write host[:port], the port as a number from 1 to 65535, an IPv6 address in brackets"
-        )
+        raise InvalidInput("write host[:port], the port as a number from 1 to 65535, an IPv6 address in brackets")
     host = _checked_host(named[1], allow_loopback=allow_loopback)
     port = int(named[2] or DEFAULT_PORTS[scheme])
     _check_port(port, ports=frozenset(range(1, 65536)) if allow_http or allow_loopback else ports)
@@ -66,9 +64,7 @@ def checked_url(
 def _check_characters(url: str) -> None:
     _within_length(url)
     if "\\" in url or any(category(character) in _FORBIDDEN for character in url):
-        raise InvalidInput(
-            "leave out spaces, backslashes, control and invisible characters, or percent-encode them"
-        )
+        raise InvalidInput("leave out spaces, backslashes, control and invisible characters, or percent-encode them")
 
 
 def _within_length(url: str) -> str:

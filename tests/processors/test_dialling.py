@@ -111,9 +111,7 @@ async def receiver() -> AsyncIterator[tuple[int, list[web.Request]]]:
 
     async def answer(request: web.Request) -> web.Response:
         received.append(request)
-        response = web.Response(
-            body=bytes(4_000_000)
-        )  # more than buffers hold: the caller still has its socket
+        response = web.Response(body=bytes(4_000_000))  # more than buffers hold: the caller still has its socket
         response.force_close()
         return response
 
@@ -268,9 +266,7 @@ async def test_a_name_that_turns_bad_after_its_first_answer_is_refused(
     assert set(dialled) == {"127.0.0.1"}
 
 
-async def test_one_name_asked_by_many_at_once_is_refused_to_each(
-    dialled: list[str], silent_port: int
-) -> None:
+async def test_one_name_asked_by_many_at_once_is_refused_to_each(dialled: list[str], silent_port: int) -> None:
     async with _session(lambda _: [*PUBLIC, "10.0.0.1"]) as session:
         errors = await asyncio.gather(
             *(_failure_of(session, f"http://many.example:{silent_port}/{number}") for number in range(20))
@@ -294,9 +290,7 @@ async def test_a_refused_answer_is_not_remembered_and_a_good_one_for_ten_seconds
     assert name_server.asked == 2
 
 
-async def test_a_redirect_inwards_is_refused_even_where_it_is_followed(
-    dialled: list[str], silent_port: int
-) -> None:
+async def test_a_redirect_inwards_is_refused_even_where_it_is_followed(dialled: list[str], silent_port: int) -> None:
     async def redirect(_: web.Request) -> web.Response:
         raise web.HTTPTemporaryRedirect("http://10.0.0.1/")
 
@@ -352,9 +346,7 @@ def _certificate_for(name: str, folder: Path) -> tuple[Path, str]:
     path = folder / "certificate.pem"
     path.write_bytes(
         pem
-        + key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
+        + key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )
     return path, pem.decode()
 
@@ -473,9 +465,7 @@ def test_no_socket_is_made_for_what_may_not_be_dialled(
 def test_a_socket_is_made_and_not_connected_for_what_may_be_dialled(
     family: socket.AddressFamily, target: tuple[str, int], dialled: list[str]
 ) -> None:
-    with _judged_socket(
-        (family, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", target), allow_loopback=True
-    ) as made:
+    with _judged_socket((family, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", target), allow_loopback=True) as made:
         assert (made.family, made.type) == (family, socket.SOCK_STREAM)
     assert dialled == []
 

@@ -159,18 +159,14 @@ def _refusal(url: str, *, allow_http: bool = False, allow_loopback: bool = False
 
 
 @pytest.mark.parametrize(("given_url", "normalised"), ACCEPTED)
-def test_an_accepted_url_is_normalised_and_yarl_reads_the_same_out_of_it(
-    given_url: str, normalised: str
-) -> None:
+def test_an_accepted_url_is_normalised_and_yarl_reads_the_same_out_of_it(given_url: str, normalised: str) -> None:
     assert checked_url(given_url) == normalised
     assert checked_url(normalised) == normalised
     parsed, authority = URL(normalised), normalised.split("/")[2]
     assert parsed.host_subcomponent == authority.removesuffix(":8443")
     assert parsed.port == (8443 if authority.endswith(":8443") else 443)
     assert (parsed.user, parsed.password, parsed.fragment) == (None, None, "")
-    assert (URL(given_url).raw_host or "").rstrip(
-        "."
-    ) == parsed.raw_host  # and out of what the customer wrote
+    assert (URL(given_url).raw_host or "").rstrip(".") == parsed.raw_host  # and out of what the customer wrote
 
 
 def test_there_are_at_least_300_tricks_each_of_its_own() -> None:
@@ -304,24 +300,16 @@ def test_development_allows_nothing_else(url: str) -> None:
 
 PIECES = st.sampled_from(
     "0 1 7f 127 0x7f 0177 255 256 10 169 254 . .. 。 ． １２７ ① localhost example com internal a xn-- ß İ ⓧ - _ % %2e @ : / ? # \\ "
-    "[ ] :: ::1 ffff 2606:4700::1 %25eth0 :443 :8443 :80 \u00ad \u200d \u0660 ｡ ＠ ／ ： \t \n \x00".split(
-        " "
-    )
+    "[ ] :: ::1 ffff 2606:4700::1 %25eth0 :443 :8443 :80 \u00ad \u200d \u0660 ｡ ＠ ／ ： \t \n \x00".split(" ")
 )
 URLS = st.builds(
     "".join,
-    st.tuples(
-        st.sampled_from(["https://", "HTTPS://", "http://", ""]), st.lists(PIECES, max_size=9).map("".join)
-    ),
+    st.tuples(st.sampled_from(["https://", "HTTPS://", "http://", ""]), st.lists(PIECES, max_size=9).map("".join)),
 )
 
 
 @settings(max_examples=600)
-@given(
-    URLS
-    | st.text(max_size=60).map("https://{}".format)
-    | st.text(max_size=60).map("https://example.com/{}".format)
-)
+@given(URLS | st.text(max_size=60).map("https://{}".format) | st.text(max_size=60).map("https://example.com/{}".format))
 @example("https://①.①.①.①")
 def test_whatever_is_accepted_yarl_dials_at_the_host_that_was_judged(url: str) -> None:
     try:
