@@ -108,14 +108,18 @@ async def run_worker(
         assigned=assigned,
         stalled_after_s=settings.stalled_after_s,
     )
-    try:
+
+    async def live() -> None:
         await follower.start()
         log.info("index.ready", subscriptions=len(index))
         await app.start()
         watchdog.start()
         on_ready()
         log.info("worker.ready", slot=settings.worker_slot, group=settings.worker_group)
-        await _first_of(stopping.wait(), failure.wait(), _crash_of(app))
+        await _first_of(failure.wait(), _crash_of(app))
+
+    try:
+        await _first_of(stopping.wait(), live())  # while it waits for Kafka it can be stopped as well
         log.info("worker.stopping", in_flight=delivering.in_flight, waiting=delivering.waiting)
         watchdog.stop()
         cut = await delivering.stop(settings.stop_within_s)
@@ -205,3 +209,4 @@ async def _first_of(*waits: Awaitable[object]) -> None:
     finally:
         for task in tasks:
             task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

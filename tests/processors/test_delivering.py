@@ -35,6 +35,7 @@ from tests.processors.receivers import Receiver, Request, Script, Wire, answer, 
 pytestmark = pytest.mark.kafka
 
 TIERS = [retry_topic(tier) for tier in SCHEDULE.tiers]
+OWN_DELIVER = f"{DELIVER}.of-a-test"  # these outcomes must not finish records that other tests' workers read
 NOBODY = "http://127.0.0.1:1/"
 CREDENTIAL = "Bearer of-the-receiver"
 
@@ -129,7 +130,7 @@ async def desk(topics: str, written: Topics, producer: LoopProducer) -> AsyncIte
 
 def taken(delivery: Delivery, offset: int = 41, *, value: bytes | None = None) -> Taken:
     return Taken(
-        position=Position(topic=DELIVER, partition=3, offset=offset),
+        position=Position(topic=OWN_DELIVER, partition=3, offset=offset),
         key=delivery.subscription_id.encode(),
         value=encode(delivery) if value is None else value,
         headers=delivery_headers(delivery),
@@ -148,11 +149,11 @@ async def test_a_success_is_one_request_and_one_outcome(desk: Desk) -> None:
     headers = dict(record.headers() or [])
     finished = headers[FINISHED]
     assert isinstance(finished, bytes)
-    assert read_finished(finished) == (DELIVER, 3, 41, sending_of(owed))
+    assert read_finished(finished) == (OWN_DELIVER, 3, 41, sending_of(owed))
     attempt = decode(Attempt, record.value())
     assert (attempt.state, attempt.error_kind, attempt.status, attempt.attempt) == (AttemptState.SUCCESS, None, 200, 1)
     assert (attempt.delivery_id, attempt.event_id, attempt.round) == (owed.id, owed.event_id, "0")
-    assert attempt.source == Position(topic=DELIVER, partition=3, offset=41)
+    assert attempt.source == Position(topic=OWN_DELIVER, partition=3, offset=41)
     assert (attempt.event_position, attempt.subscription_version, attempt.worker) == (owed.event_position, 3, "slot-7")
     assert (attempt.response_body, attempt.response_truncated, attempt.body_bytes) == (b"thank you", False, 9)
     assert attempt.duration_ms > 0
@@ -264,7 +265,7 @@ async def test_settings_are_those_of_the_moment_it_is_sent(desk: Desk) -> None:
 
 async def test_a_record_that_an_earlier_holder_finished_is_not_even_decoded(desk: Desk) -> None:
     subscription = desk.subscribe(NOBODY)
-    desk.finished.replace_records(3, {DELIVER: {41}})
+    desk.finished.replace_records(3, {OWN_DELIVER: {41}})
     await desk.deliverer.deliver(taken(made.delivery(subscription), 41, value=b"whatever"))
     await desk.deliverer.deliver(taken(made.delivery(subscription), 41))
     assert await desk.attempts(subscription) == []
