@@ -24,6 +24,8 @@ from schemas.topics import ATTEMPTS, DELIVER
 
 STAGE: Final = "route"
 DISABLED: Final = "disabled"
+# Half of what a topic takes (schemas/topics.py): a delivery grows by its history, its outcome by the answer.
+LARGEST_RECORD_BYTES: Final = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +112,7 @@ class Router:
                 traceparent=_traceparent_of(taken),
             )
             records = [*map(_delivery_record, owed.deliveries), *map(_held_record, owed.held)]
+            _check_sizes(records)
         except (UnreadableRecord, InvalidInput) as error:
             await self._quarantine(taken, error)
             return
@@ -120,6 +123,13 @@ class Router:
         record = quarantined(taken.position, taken.key, taken.value, taken.headers, error=error, stage=STAGE)
         await self._producer.send([record])
         RECORDS_QUARANTINED.labels(stage=STAGE).inc()
+
+
+def _check_sizes(records: Sequence[Outgoing]) -> None:
+    """Raise InvalidInput for what no topic would take: another client's event grows when its JSON is written anew."""
+    largest = max((len(record.value or b"") for record in records), default=0)
+    if largest > LARGEST_RECORD_BYTES:
+        raise InvalidInput(f"makes a record of {largest:,} bytes; at most {LARGEST_RECORD_BYTES:,} are delivered")
 
 
 def _delivery_record(delivery: Delivery) -> Outgoing:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processors.quarantining import quarantined
+from processors.quarantining import LEFT_OUT, MOST_BYTES, quarantined
 from schemas.codec import UnreadableRecord, decode
 from schemas.records import Delivery, Position
 from schemas.topics import QUARANTINE
@@ -35,3 +35,11 @@ def test_why_does_not_quote_the_bytes() -> None:
         decode(Delivery, b"whsec_c2VjcmV0")
     record = quarantined(SOURCE, None, b"whsec_c2VjcmV0", [], error=caught.value, stage="move")
     assert not any(b"whsec" in value for _, value in record.headers)
+
+
+@pytest.mark.parametrize(("key", "value", "header"), [(1, MOST_BYTES, 0), (MOST_BYTES, 1, 0), (0, 1, MOST_BYTES)])
+def test_what_no_topic_would_take_is_left_out_and_named(key: int, value: int, header: int) -> None:
+    headers = [("", b"h" * header)]
+    record = quarantined(SOURCE, b"k" * key, b"v" * value, headers, error=UnreadableRecord("not ours"), stage="move")
+    assert (record.key, record.value, record.headers[0]) == (None, None, (LEFT_OUT, str(MOST_BYTES + 1).encode()))
+    assert record.headers[1:] == REASON

@@ -1,28 +1,25 @@
 """From an event to what is owed."""
 
 import json
-from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 from confluent_kafka import Message
-from confluent_kafka.admin import AdminClient
-from confluent_kafka.cimpl import NewTopic
 from hypothesis import given
 from hypothesis import strategies as st
 
 from processors.index import SubscriptionIndex
 from processors.intake import Taken
+from processors.quarantining import LEFT_OUT, MOST_BYTES
 from processors.routing import STAGE, Router, checked_event, deliveries_of
 from producers.handover import LoopProducer
-from producers.records import RecordProducer
-from schemas.codec import decode, encode
+from schemas.codec import UnreadableRecord, decode, encode
 from schemas.errors import InvalidInput
 from schemas.ids import EventId, OrganizationId, delivery_id_of
 from schemas.records import Attempt, AttemptState, Delivery, Event, Position, Subscription
-from schemas.topics import ATTEMPTS, DELIVER, EVENTS, QUARANTINE, declared_topics
-from schemas.waits import parse_schedule
+from schemas.topics import ATTEMPTS, DELIVER, EVENTS, QUARANTINE
 from tests.flows.conftest import records_on
 from tests.processors import made
 
@@ -103,23 +100,6 @@ def test_another_clients_ids_are_checked(odd: Event, pointer: str) -> None:
     assert caught.value.pointer == pointer
 
 
-@pytest.fixture(scope="module")
-def topics(bootstrap: str) -> None:
-    admin = AdminClient({"bootstrap.servers": bootstrap})
-    existing = set(admin.list_topics(timeout=10).topics)
-    missing = [topic for topic in declared_topics(parse_schedule("1s").tiers) if topic.name not in existing]
-    new = [NewTopic(each.name, each.partitions, each.replication_factor, config=each.config) for each in missing]
-    for future in admin.create_topics(new).values() if new else ():
-        future.result()
-
-
-@pytest.fixture
-async def producer(bootstrap: str, topics: None) -> AsyncIterator[LoopProducer]:
-    records = RecordProducer({"bootstrap.servers": bootstrap}, patience_s=10)
-    yield LoopProducer(records)
-    records.close()
-
-
 @pytest.mark.kafka
 async def test_what_is_owed_is_on_kafka_when_routing_returns(bootstrap: str, producer: LoopProducer) -> None:
     index = SubscriptionIndex()
@@ -181,3 +161,45 @@ async def test_what_nobody_can_read_is_quarantined_byte_for_byte(bootstrap: str,
         assert headers["__connect.errors.stage"] == STAGE.encode()
         assert headers["__connect.errors.offset"] == b"41"
         assert headers["__connect.errors.exception.message"]
+
+
+LARGE = {
+    "grows": encode(made.event(data=b'{"a":[' + b",".join([b"9e15"] * 200_000) + b"]}")),  # to 18 digits each
+    "too large for its topic": encode(made.event(data=b'{"a":"' + b"x" * (2 << 20) + b'"}')),
+    "a long key": encode(replace(made.event(), key="k" * (1 << 21))),
+    "unreadable": b"x" * (2 << 20),
+}
+
+
+@pytest.mark.kafka
+@pytest.mark.parametrize("value", LARGE.values(), ids=LARGE)
+async def test_what_is_too_large_for_a_topic_is_quarantined_and_ends_no_worker(
+    value: bytes, bootstrap: str, producer: LoopProducer
+) -> None:
+    index, wants = SubscriptionIndex(), made.subscription()
+    index.put(wants)
+    offset = int(wants.id[-12:], 16)  # this record's own
+    at = replace(AT, offset=offset)
+    await Router(index, producer, schedule_version="s1").route(replace(taken(value), position=at))
+
+    def ours(record: Message) -> bool:
+        return ("__connect.errors.offset", str(offset).encode()) in (record.headers() or [])
+
+    (record,) = await records_on(bootstrap, QUARANTINE, ours, count=1)
+    headers = dict(record.headers() or [])
+    if len(value) > MOST_BYTES:
+        assert (record.value(), headers[LEFT_OUT]) == (None, str(len(value) + 1).encode())
+    else:
+        assert record.value() == value
+
+
+@given(st.binary(max_size=200) | st.builds(lambda data: encode(made.event(data=data)), st.binary(max_size=200)))
+def test_any_bytes_are_an_event_or_are_refused_in_our_own_words(value: bytes) -> None:
+    with suppress(UnreadableRecord, InvalidInput):  # any other error would end every worker that reads it
+        routed(checked_event(value), made.subscription())
+
+
+@pytest.mark.parametrize("depth", [100, 253, 254, 255, 300, 1000, 1024, 1025, 100_000])
+def test_nesting_of_any_depth_is_a_body_or_is_refused(depth: int) -> None:
+    with suppress(InvalidInput):
+        routed(made.event(data=b'{"a":' + b"[" * depth + b"]" * depth + b"}"), made.subscription())
