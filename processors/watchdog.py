@@ -89,7 +89,8 @@ class Watchdog:
                 seen = self._look()
             except KafkaException as error:
                 log.warning("watchdog.kafka_away", error=str(error))
-                continue  # a broker that is away stalls everybody, and ending helps nobody
+                self._progress = Progress()  # a broker that is away stalls everybody, and ending helps nobody
+                continue
             stalled_s = self._progress.stalled_s(seen, time.monotonic())
             STALLED_SECONDS.set(stalled_s)
             if stalled_s > self._stalled_after_s:

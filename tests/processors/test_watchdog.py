@@ -1,10 +1,11 @@
 """A worker that stands still while its partitions have records ends itself."""
 
 import threading
+import time
 from uuid import uuid4
 
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
@@ -61,4 +62,36 @@ def test_a_group_that_commits_nothing_ends_the_process_and_one_that_has_nothing_
     assert producer.flush(10) == 0
     assert ended.wait(10)
     assert codes == [EXIT_STALLED]
+    watchdog.stop()
+
+
+@pytest.mark.kafka
+def test_the_time_that_kafka_was_away_is_no_stall(bootstrap: str) -> None:
+    """Otherwise every worker would end at the moment when the brokers are back."""
+    topic, group = f"watchdog-{uuid4().hex}", f"watchdog-{uuid4().hex}"
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    admin.create_topics([NewTopic(topic, 1, 1)])[topic].result()
+    producer = Producer({"bootstrap.servers": bootstrap})
+    producer.produce(topic, b"x")
+    assert producer.flush(10) == 0
+    looks: list[float] = []
+    ended = threading.Event()
+
+    def assigned() -> list[Place]:
+        looks.append(time.monotonic())
+        if 3 <= len(looks) <= 10:
+            raise KafkaException(KafkaError(KafkaError._TRANSPORT))
+        return [(topic, 0)]
+
+    watchdog = Watchdog(
+        {"bootstrap.servers": bootstrap},
+        group=group,
+        assigned=assigned,
+        stalled_after_s=1.0,
+        end=lambda _: ended.set(),
+        look_every_s=0.2,
+    )
+    watchdog.start()
+    assert ended.wait(15)
+    assert looks[-1] - looks[10] >= 1.0
     watchdog.stop()
