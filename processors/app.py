@@ -2,7 +2,9 @@
 
 import hashlib
 import math
+import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import faust
@@ -41,6 +43,8 @@ def new_app(settings: WorkerSettings, kafka: KafkaSettings) -> faust.App:
         broker=[f"aiokafka://{server.strip()}" for server in kafka.bootstrap_servers.split(",")],
         broker_credentials=_credentials(kafka),
         store="memory://",
+        # Faust makes this folder though nothing goes into it; by default where the process was started.
+        datadir=Path(tempfile.gettempdir()) / instance_id(settings),
         autodiscover=False,
         # What a record is, the body decides: a record that does not decode restarts an agent for 5 s (F5).
         key_serializer="raw",

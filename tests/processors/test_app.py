@@ -1,6 +1,8 @@
 """The Faust settings that FAUST.md asks for, as the app really has them."""
 
 import socket
+import tempfile
+from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
@@ -69,6 +71,12 @@ def test_neither_topics_nor_a_web_server_nor_a_table_store_are_made() -> None:
     conf = new_app(settings(), KAFKA).conf
     assert (conf.topic_allow_declare, conf.topic_disable_leader, conf.web_enabled) == (False, True, False)
     assert str(conf.store) == "memory:"
+
+
+def test_no_folder_is_made_where_the_process_was_started() -> None:
+    folder = Path(new_app(settings(), KAFKA).conf.datadir)
+    assert folder.is_relative_to(tempfile.gettempdir())
+    assert not folder.is_relative_to(Path.cwd())
 
 
 def test_sessions_commits_and_polls_are_as_measured() -> None:
