@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 import structlog
+from faust.types import TP
 
 from processors.acks import CompletedPrefix
 from schemas.records import Position
@@ -36,10 +37,10 @@ class Taken:
 class Flow(Protocol):
     """How a partition is stopped and started: Faust's consumer, whose own buffers use the same two calls."""
 
-    def on_buffer_full(self, tp: object) -> None:
+    def on_buffer_full(self, tp: TP) -> None:
         """Fetch no more of this partition; what was fetched still comes."""
 
-    def on_buffer_drop(self, tp: object) -> None:
+    def on_buffer_drop(self, tp: TP) -> None:
         """Fetch it again."""
 
 
@@ -64,7 +65,6 @@ class Message(Protocol):
     headers: object
     key: bytes | None
     value: bytes | None
-    tp: object
     generation_id: int | None
 
 
@@ -72,7 +72,7 @@ class Message(Protocol):
 class _Share:
     """One partition in one generation: its tracker, and how much of it is held in memory."""
 
-    tp: object
+    tp: TP
     generation: int | None
     acks: CompletedPrefix[Event]
     next_offset: int = 0
@@ -110,7 +110,7 @@ class Intake:
         self._most_bytes = most_bytes
         self._prepare = prepare
         self._on_failure = on_failure
-        self._shares: dict[object, _Share] = {}
+        self._shares: dict[TP, _Share] = {}
         self._queue: deque[tuple[Taken, _Share]] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
         self._generation: int | None = -1
@@ -200,10 +200,13 @@ class Intake:
             self._start_tasks()
 
     def _share_of(self, message: Message) -> _Share:
-        share = self._shares.get(message.tp)
+        # Not the message's own `tp`: aiokafka's class equals Faust's and hashes like it, but once it is among Faust's
+        # active partitions an assertion of Faust's ends the consumer (measured, at the first partition that resumed).
+        tp = TP(message.topic, message.partition)
+        share = self._shares.get(tp)
         if share is None:
-            share = _Share(message.tp, message.generation_id, CompletedPrefix())
-            self._shares[message.tp] = share
+            share = _Share(tp, message.generation_id, CompletedPrefix())
+            self._shares[tp] = share
         return share
 
     def _start_tasks(self) -> None:

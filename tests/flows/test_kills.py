@@ -48,6 +48,27 @@ async def test_two_workers_six_kills_nothing_lost_and_at_most_three_percent_twic
     assert twice <= len(owed) * MOST_TWICE
 
 
+async def test_a_worker_with_little_room_holds_partitions_back_and_goes_on(servers_folder: Path) -> None:
+    stack = Stack(
+        servers_folder / "little-room",
+        env={"HOOKLINE_MOST_HELD_RECORDS": "10", "HOOKLINE_MOST_IN_FLIGHT": "8", "HOOKLINE_PARTITIONS": "2"},
+    )
+    await asyncio.to_thread(stack.start)
+    try:
+        async with Recorder() as recorder:
+            await _subscribe(stack, recorder, "org_little")
+            worker = stack.child("worker-0").pid
+            with Publisher(stack.bootstrap_servers) as publisher:
+                for number in range(200):
+                    publisher.publish(type="user.created", organization_id="org_little", data={"id": str(number)})
+            for number in range(SUBSCRIPTIONS):
+                await recorder.until(f"{number}", lambda requests: len(requests) >= 200, within_s=60)
+            assert stack.child("worker-0").pid == worker, "it was not started again"
+            assert sum(len(recorder.requests_to(f"{number}")) for number in range(SUBSCRIPTIONS)) == 200 * SUBSCRIPTIONS
+    finally:
+        await asyncio.to_thread(stack.stop)
+
+
 async def _subscribe(stack: Stack, recorder: Recorder, organization: str) -> None:
     headers = {"Authorization": f"Bearer {stack.admin_token}", "Hookline-Organization": organization}
     async with httpx.AsyncClient(base_url=stack.api_url, headers=headers, trust_env=False) as api:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
 import pytest
+from faust.types import TP
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,7 +19,7 @@ DELIVER_1: Place = ("deliver", 1)
 
 @dataclass
 class Message:
-    """What of Faust's message is used; its `tp` only has to be hashable."""
+    """What of Faust's message is used."""
 
     topic: str
     partition: int
@@ -28,11 +29,6 @@ class Message:
     headers: object = None
     key: bytes | None = b"key"
     timestamp: float = 1.5
-
-    tp: object = None
-
-    def __post_init__(self) -> None:
-        self.tp = (self.topic, self.partition)
 
 
 @dataclass
@@ -54,11 +50,12 @@ class Valve:
     stopped: set[object] = field(default_factory=set)
     stops: int = 0
 
-    def on_buffer_full(self, tp: object) -> None:
+    def on_buffer_full(self, tp: TP) -> None:
+        assert type(tp) is TP, "Faust asserts it too, and ends its consumer"
         self.stopped.add(tp)
         self.stops += 1
 
-    def on_buffer_drop(self, tp: object) -> None:
+    def on_buffer_drop(self, tp: TP) -> None:
         self.stopped.discard(tp)
 
 
