@@ -6,10 +6,10 @@ from typing import Final
 from pydantic import AliasChoices, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from producers.secret_settings import UnfitSettings, given_secret
+from producers.secret_settings import UnfitSettings, given_sealer, given_secret
 from schemas.envelope import LARGEST_EVENT_BYTES
 from schemas.ids import is_organization_id
-from schemas.sealing import Sealer, SealingError, sealer_of
+from schemas.sealing import Sealer
 
 SHORTEST_TOKEN: Final = 16  # characters: a token is compared, not slowed down, so it must not be guessable
 
@@ -75,11 +75,7 @@ class ApiSettings(BaseSettings):
 
     def sealer(self) -> Sealer:
         """Return what seals secrets; raises UnfitSettings when the master key is missing or unfit."""
-        keys = given_secret(self.master_keys, self.master_keys_file, name="HOOKLINE_MASTER_KEYS")
-        try:
-            return sealer_of(keys)
-        except SealingError as error:
-            raise UnfitSettings(f"HOOKLINE_MASTER_KEYS: {error}") from None
+        return given_sealer(self.master_keys, self.master_keys_file)
 
     def administrators_token(self) -> str:
         """Return the administrator's token; raises UnfitSettings when it is missing or too short."""

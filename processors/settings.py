@@ -7,9 +7,9 @@ from typing import Annotated, Final
 from pydantic import BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from producers.secret_settings import UnfitSettings, given_secret
+from producers.secret_settings import given_sealer
 from schemas.errors import InvalidInput
-from schemas.sealing import Sealer, SealingError, sealer_of
+from schemas.sealing import Sealer
 from schemas.waits import DEFAULT_WAITS, Schedule, parse_schedule
 
 LONGEST_TIMEOUT: Final = timedelta(seconds=60)  # what a subscription may ask for
@@ -69,8 +69,4 @@ class WorkerSettings(BaseSettings):
 
     def sealer(self) -> Sealer:
         """Return what opens secrets; raises UnfitSettings when the master key is missing or unfit."""
-        keys = given_secret(self.master_keys, self.master_keys_file, name="HOOKLINE_MASTER_KEYS")
-        try:
-            return sealer_of(keys)
-        except SealingError as error:
-            raise UnfitSettings(f"HOOKLINE_MASTER_KEYS: {error}") from None
+        return given_sealer(self.master_keys, self.master_keys_file)

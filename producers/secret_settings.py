@@ -5,6 +5,7 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from schemas.errors import HooklineError
+from schemas.sealing import Sealer, SealingError, sealer_of
 
 
 class UnfitSettings(HooklineError):
@@ -21,3 +22,11 @@ def given_secret(value: SecretStr | None, file: Path | None, *, name: str) -> st
         return file.read_text().strip()
     except (OSError, UnicodeDecodeError) as error:
         raise UnfitSettings(f"{name}_FILE cannot be read: {type(error).__name__}") from None
+
+
+def given_sealer(keys: SecretStr | None, file: Path | None) -> Sealer:
+    """Return what seals and opens secrets with the given master keys; raises UnfitSettings when they are unfit."""
+    try:
+        return sealer_of(given_secret(keys, file, name="HOOKLINE_MASTER_KEYS"))
+    except SealingError as error:
+        raise UnfitSettings(f"HOOKLINE_MASTER_KEYS: {error}") from None
