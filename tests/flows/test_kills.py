@@ -20,6 +20,7 @@ KILLS = 6
 KILL_EVERY_S = 3.0
 EVENTS_PER_S = 100
 MOST_TWICE = 0.03
+LITTLE = 60  # events, ten times what the worker of the second story may hold of a partition
 
 
 async def test_two_workers_six_kills_nothing_lost_and_at_most_three_percent_twice(servers_folder: Path) -> None:
@@ -59,12 +60,14 @@ async def test_a_worker_with_little_room_holds_partitions_back_and_goes_on(serve
             await _subscribe(stack, recorder, "org_little")
             worker = stack.child("worker-0").pid
             with Publisher(stack.bootstrap_servers) as publisher:
-                for number in range(200):
+                for number in range(LITTLE):
                     publisher.publish(type="user.created", organization_id="org_little", data={"id": str(number)})
             for number in range(SUBSCRIPTIONS):
-                await recorder.until(f"{number}", lambda requests: len(requests) >= 200, within_s=60)
+                await recorder.until(f"{number}", lambda requests: len(requests) >= LITTLE, within_s=60)
             assert stack.child("worker-0").pid == worker, "it was not started again"
-            assert sum(len(recorder.requests_to(f"{number}")) for number in range(SUBSCRIPTIONS)) == 200 * SUBSCRIPTIONS
+            assert (
+                sum(len(recorder.requests_to(f"{number}")) for number in range(SUBSCRIPTIONS)) == LITTLE * SUBSCRIPTIONS
+            )
     finally:
         await asyncio.to_thread(stack.stop)
 

@@ -30,7 +30,8 @@ from tests.flows.recorder import Recorder, always, fails
 
 pytestmark = [pytest.mark.flow, pytest.mark.kafka, pytest.mark.postgres]
 
-IN_FORCE_WITHIN_S = 2.0  # what the issue allows from the API's answer to every worker
+IN_FORCE_WITHIN_S = 2.0  # what is promised from the API's answer to every worker
+USUALLY_IN_FORCE_S = 1.2  # measured 0.1–0.5; what a story waits that is about something else
 # What README tells clients to write. (Python's `avro` leaves {"type": "long"} in the canonical form of a logical type,
 # which the specification shortens to "long": it cannot be asked for this one.)
 EVENT_HEADER = bytes.fromhex("c3019fd1899173b82503")
@@ -48,8 +49,8 @@ def has(count: int) -> Any:
     return lambda requests: len(requests) >= count
 
 
-async def in_force() -> None:
-    await asyncio.sleep(IN_FORCE_WITHIN_S)  # the promise itself is what is waited for, there is no event to await
+async def in_force(*, within_s: float = USUALLY_IN_FORCE_S) -> None:
+    await asyncio.sleep(within_s)  # the promise itself is what is waited for, there is no event to await
 
 
 async def test_an_event_of_another_kafka_client_arrives_signed(
@@ -150,20 +151,20 @@ async def test_changes_are_in_force_within_two_seconds(
     organization: Organization, recorder: Recorder, publisher: Publisher
 ) -> None:
     created = await organization.subscribe(recorder.path("old"), "user.*")
-    await in_force()
+    await in_force(within_s=IN_FORCE_WITHIN_S)
     await publisher.publish(type="user.created", organization_id=organization.id, data={"id": "1"})
     await recorder.until("old", has(1), within_s=10)
 
     path = f"/api/v1/subscriptions/{created['id']}"
     answer = await organization.api.patch(path, json={"url": recorder.path("new")})
     assert answer.status_code == 200, answer.text
-    await in_force()
+    await in_force(within_s=IN_FORCE_WITHIN_S)
     await publisher.publish(type="user.created", organization_id=organization.id, data={"id": "2"})
     await recorder.until("new", has(1), within_s=10)
 
     assert (await organization.api.delete(path)).status_code == 204
     await organization.subscribe(recorder.path("witness"), "user.*")
-    await in_force()
+    await in_force(within_s=IN_FORCE_WITHIN_S)
     await publisher.publish(type="user.created", organization_id=organization.id, data={"id": "3"})
     await recorder.until("witness", has(1), within_s=10)
     assert (len(recorder.requests_to("old")), len(recorder.requests_to("new"))) == (1, 1)
