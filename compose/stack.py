@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -60,7 +60,7 @@ class _Process:
     backoff_s: float = _SHORTEST_BACKOFF_S
     not_before: float = 0.0
     starts: int = 0
-    held: bool = field(default=False)
+    held: bool = False
 
 
 class Stack:
@@ -130,6 +130,8 @@ class Stack:
     def stop(self) -> None:
         """Stop everything, requests and deliveries at hand first; twice does no harm."""
         self._stopping.set()
+        if self._lock is None:
+            return  # it never had the folder: what is there belongs to the stack that has, or nothing was started
         if self._watcher.is_alive():
             self._watcher.join()
         (self.folder / "stack.json").unlink(missing_ok=True)
@@ -137,7 +139,7 @@ class Stack:
             stopping = [process for process in self._processes.values() if process.name.partition("-")[0] == kind]
             self._at_once(*(partial(_stop_child, process) for process in stopping))
         self._at_once(self.kafka.stop, self.postgres.stop)
-        self._release_folder()
+        self._release_folder(self._lock)
 
     def child(self, name: str) -> Child:
         """Return the running child called `api`, `relay`, `mover` or `worker-<slot>`."""
@@ -192,10 +194,9 @@ class Stack:
         self._lock.flush()
         (self.folder / "stack.json").unlink(missing_ok=True)  # of a stack that was killed: it says where nobody is
 
-    def _release_folder(self) -> None:
-        if self._lock is not None:
-            self._lock.close()
-            self._lock = None
+    def _release_folder(self, lock: IO[str]) -> None:
+        lock.close()
+        self._lock = None
 
     def _start_servers(self) -> None:
         def start(name: str, server: EmbeddedKafka | EmbeddedPostgres) -> None:

@@ -84,6 +84,7 @@ def test_the_life_of_a_stack(servers_folder: Path) -> None:
         assert second.returncode == 1
         assert "another stack" in second.stderr
         assert len(second.stderr.strip().splitlines()) == 1, second.stderr
+        assert (folder / ".hookline" / "stack.json").exists(), "what is refused takes nothing from the one that runs"
 
         processes = everything_under(process.pid)
         assert len(processes) > 6, [each.name() for each in processes]
