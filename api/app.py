@@ -15,7 +15,6 @@ from api import health, problems
 from api.access import Access
 from api.callers import Callers
 from api.database import engine_of
-from api.errors import UnfitSettings
 from api.events import routes as events
 from api.events.publishing import EventPublishing
 from api.metrics import Metrics
@@ -24,6 +23,7 @@ from api.services import Services
 from api.settings import ApiSettings
 from api.subscriptions import routes as subscriptions
 from api.subscriptions.tables import SubscriptionRow
+from producers.secret_settings import UnfitSettings
 from producers.settings import KafkaSettings
 from schemas.sealing import SECRET_PURPOSE, Sealer, SealingError
 

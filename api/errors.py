@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import ClassVar
 
-from producers.secret_settings import UnfitSettings as UnfitSettings  # noqa: PLC0414 - what create_app raises
 from schemas.errors import HooklineError
 
 

@@ -36,11 +36,10 @@ def _judged(error: BaseException) -> tuple[ExitCode, str]:
 
 
 def _is_about_settings(error: HooklineError) -> bool:
-    from api.errors import UnfitSettings as UnfitApiSettings
     from compose.settings import SettingsError
     from producers.secret_settings import UnfitSettings
 
-    return isinstance(error, SettingsError | UnfitSettings | UnfitApiSettings)
+    return isinstance(error, SettingsError | UnfitSettings)
 
 
 def _of_pydantic(error: BaseException) -> tuple[ExitCode, str] | None:

@@ -73,7 +73,6 @@ class _Share:
     """One partition in one generation: its tracker, and how much of it is held in memory."""
 
     tp: TP
-    generation: int | None
     acks: CompletedPrefix[Event]
     next_offset: int = 0
     records: int = 0
@@ -205,7 +204,7 @@ class Intake:
         tp = TP(message.topic, message.partition)
         share = self._shares.get(tp)
         if share is None:
-            share = _Share(tp, message.generation_id, CompletedPrefix())
+            share = _Share(tp, CompletedPrefix())
             self._shares[tp] = share
         return share
 

@@ -6,7 +6,7 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from api.errors import UnfitSettings
+from producers.secret_settings import UnfitSettings
 from tests.api.conftest import client_of, settings_of
 
 

@@ -6,8 +6,8 @@ import pytest
 from pydantic import ValidationError
 
 from api.app import create_app
-from api.errors import UnfitSettings
 from api.settings import ApiSettings
+from producers.secret_settings import UnfitSettings
 from producers.settings import KafkaSettings
 from tests.api.conftest import MASTER_KEYS, TOKEN, settings_of
 
