@@ -43,16 +43,19 @@ def deliveries_of(
     position: Position,
     schedule_version: str,
     now: datetime,
+    appended_at: datetime | None = None,
     traceparent: str | None = None,
 ) -> Owed:
     """Return what `event`, read at `position`, owes to `subscriptions`, all of which want it.
+
+    `appended_at` is when the broker took it (None: when the event says that it happened).
 
     Raises InvalidInput when its data is no JSON object: such a record cannot be anybody's body.
     """
     body = body_of(event) if subscriptions else b""
     deliveries = tuple(
         Delivery(
-            id=delivery_id_of(event.id, subscription.id),
+            id=delivery_id_of(event.id, subscription.id, appended_at=appended_at),
             event_id=event.id,
             event_type=event.type,
             organization_id=event.organization_id,
@@ -71,7 +74,7 @@ def deliveries_of(
         if subscription.enabled
     )
     held = tuple(
-        _held(event, subscription, position=position, now=now)
+        _held(event, subscription, position=position, now=now, appended_at=appended_at)
         for subscription in subscriptions
         if not subscription.enabled
     )
@@ -109,6 +112,7 @@ class Router:
                 position=taken.position,
                 schedule_version=self._schedule_version,
                 now=datetime.now(UTC),
+                appended_at=datetime.fromtimestamp(taken.timestamp_s, UTC),
                 traceparent=_traceparent_of(taken),
             )
             records = [*map(_delivery_record, owed.deliveries), *map(_held_record, owed.held)]
@@ -140,10 +144,12 @@ def _held_record(attempt: Attempt) -> Outgoing:
     return Outgoing(ATTEMPTS, attempt.subscription_id.encode(), encode(attempt), [])
 
 
-def _held(event: Event, subscription: Subscription, *, position: Position, now: datetime) -> Attempt:
+def _held(
+    event: Event, subscription: Subscription, *, position: Position, now: datetime, appended_at: datetime | None
+) -> Attempt:
     return Attempt(
         id=new_attempt_id(),
-        delivery_id=delivery_id_of(event.id, subscription.id),
+        delivery_id=delivery_id_of(event.id, subscription.id, appended_at=appended_at),
         event_id=event.id,
         event_type=event.type,
         organization_id=event.organization_id,

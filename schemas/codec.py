@@ -21,6 +21,7 @@ from schemas.errors import HooklineError
 from schemas.records import (
     Attempt,
     AttemptState,
+    CurrentRound,
     DeadLetter,
     Delivery,
     Event,
@@ -33,8 +34,8 @@ MARKER: Final = b"\xc3\x01"
 _HEADER_BYTES: Final = 10
 _FOLDER: Final = Path(__file__).parent / "avro"
 
-Record = Event | Delivery | Attempt | DeadLetter | Subscription
-R = TypeVar("R", Event, Delivery, Attempt, DeadLetter, Subscription)
+Record = Event | Delivery | Attempt | DeadLetter | Subscription | CurrentRound
+R = TypeVar("R", Event, Delivery, Attempt, DeadLetter, Subscription, CurrentRound)
 _Fields = dict[str, Any]  # what fastavro reads and writes; it does not leave this module
 
 
@@ -166,11 +167,13 @@ def _dead_letter(values: _Fields) -> DeadLetter:
 def _subscription(values: _Fields) -> Subscription:
     values["event_types"] = tuple(values["event_types"])
     values["secrets"] = tuple(values["secrets"])
+    values["secrets_expire_at"] = tuple(values["secrets_expire_at"])
     return Subscription(**values)
 
 
 _CLASSES: Final[dict[str, type[Any]]] = {
-    record_class.__name__: record_class for record_class in (Event, Delivery, Attempt, DeadLetter, Subscription)
+    record_class.__name__: record_class
+    for record_class in (Event, Delivery, Attempt, DeadLetter, Subscription, CurrentRound)
 }
 
 _NESTED: Final[dict[type[Any], dict[str, type[Any]]]] = {
@@ -185,4 +188,5 @@ _BUILDERS: Final[dict[type[Any], Callable[[_Fields], Any]]] = {
     Attempt: _attempt,
     DeadLetter: _dead_letter,
     Subscription: _subscription,
+    CurrentRound: lambda values: CurrentRound(**values),
 }

@@ -16,11 +16,15 @@ DeliveryId = NewType("DeliveryId", str)
 AttemptId = NewType("AttemptId", str)
 SubscriptionId = NewType("SubscriptionId", str)
 OrganizationId = NewType("OrganizationId", str)
+ReplayId = NewType("ReplayId", str)
+QuarantineId = NewType("QuarantineId", str)
 
 _TIME_ORDERED: Final = re.compile(r"[a-z]{2,4}_[0-9a-f]{12}7[0-9a-f]{3}[89ab][0-9a-f]{15}")
 _ORGANIZATION: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,99}")
 _LAST_TIME: Final = "e677d21fdbff"  # 9999-12-31T23:59:59.999Z; 48 bits go on to 10889
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+FILED_BEFORE: Final = timedelta(days=7)  # an outbox may have waited that long for Kafka
+FILED_AFTER: Final = timedelta(days=1)
 _HASHED_BITS: Final = 74  # what UUIDv7 leaves beside 48 bits of time, the version and the variant
 
 
@@ -39,17 +43,52 @@ def new_subscription_id() -> SubscriptionId:
     return SubscriptionId(f"sub_{uuid_utils.uuid7().hex}")
 
 
-def delivery_id_of(event_id: EventId, subscription_id: SubscriptionId) -> DeliveryId:
+def new_replay_id() -> ReplayId:
+    """Return a fresh `rpl_…`, the round of what it sends: later replays have greater ids, and "0" is before all."""
+    return ReplayId(f"rpl_{uuid_utils.uuid7().hex}")
+
+
+def quarantine_id_of(topic: str, partition: int, offset: int, at: datetime) -> QuarantineId:
+    """Return the `qtn_…` of the record at a place in the log, written there at `at`; reading it twice gives the same.
+
+    A UUIDv7's shape like a delivery's: the time, and a hash of the place.
+    """
+    return QuarantineId(f"qtn_{_derived(_milliseconds(at), f'{topic}/{partition}/{offset}'):032x}")
+
+
+def delivery_id_of(
+    event_id: EventId, subscription_id: SubscriptionId, *, appended_at: datetime | None = None
+) -> DeliveryId:
     """Return the `dlv_…` of one event owed to one subscription; routing an event twice gives the same id.
 
-    It has a UUIDv7's shape: the 48 bits of time are the event's, so that both fall on the same day's partition,
-    the 74 bits that are random in RFC 9562 are the start of SHA-256 over both ids.
+    It has a UUIDv7's shape: the 48 bits of time are those under which the event is filed (`filed_at`; None: the event's
+    own), so that both fall on the same day's partition, the 74 bits that are random in RFC 9562 are the start of
+    SHA-256 over both ids.
     """
-    digest = hashlib.sha256(f"{event_id}/{subscription_id}".encode()).digest()
+    at = made_at(event_id) if appended_at is None else filed_at(event_id, appended_at)
+    return DeliveryId(f"dlv_{_derived(_milliseconds(at), f'{event_id}/{subscription_id}'):032x}")
+
+
+def filed_at(identifier: str, appended_at: datetime) -> datetime:
+    """Return the time, to the millisecond, under which the log files what has this id: normally the id's own.
+
+    A clock that is wrong must not put a row where no day's table is: when the id's time is over 7 days before the
+    broker appended the record, or over a day after it, the broker's time is taken.
+    """
+    made = made_at(identifier)
+    if appended_at - FILED_BEFORE <= made <= appended_at + FILED_AFTER:
+        return made
+    return _EPOCH + timedelta(milliseconds=_milliseconds(appended_at))
+
+
+def _milliseconds(moment: datetime) -> int:
+    return max((moment - _EPOCH) // timedelta(milliseconds=1), 0)
+
+
+def _derived(time_ms: int, text: str) -> int:
+    digest = hashlib.sha256(text.encode()).digest()
     hashed = int.from_bytes(digest[:10], "big") >> (80 - _HASHED_BITS)
-    time_ms = int(event_id[4:16], 16)
-    value = time_ms << 80 | 7 << 76 | (hashed >> 62) << 64 | 0b10 << 62 | hashed & (1 << 62) - 1
-    return DeliveryId(f"dlv_{value:032x}")
+    return time_ms << 80 | 7 << 76 | (hashed >> 62) << 64 | 0b10 << 62 | hashed & (1 << 62) - 1
 
 
 def is_time_ordered(text: str, prefix: str) -> bool:

@@ -8,6 +8,7 @@ state) is not in it: it is looked up when it is sent.
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
 
 from schemas.ids import AttemptId, DeliveryId, EventId, OrganizationId, SubscriptionId
 
@@ -30,6 +31,9 @@ class Position:
     topic: str
     partition: int
     offset: int
+
+
+NOWHERE: Final = Position(topic="", partition=-1, offset=-1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +72,9 @@ class Delivery:
 
     `attempt` is the number (from 1, within `round`) of the attempt that comes next, not before `due_at`.
     `round` is "0" for the first sending, a replay's id for a later one. `sequence` orders the deliveries of one key
-    (the event's offset: gaps are normal).
+    (the event's offset: gaps are normal). `is_test` is one attempt for somebody who tries the endpoint: it is sent
+    also while the subscription is disabled, and neither retried nor given up; its event stands in no topic, so its
+    position is `NOWHERE`.
     """
 
     id: DeliveryId
@@ -89,6 +95,7 @@ class Delivery:
     transformation_version: int = 0
     traceparent: str | None = None
     history: tuple[PastAttempt, ...] = ()
+    is_test: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,6 +140,7 @@ class Attempt:
     transformation_version: int = 0
     worker: str = ""
     traceparent: str | None = None
+    is_test: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,7 +159,8 @@ class Subscription:
     """An integrator's endpoint as the workers need it, on the compacted `hookline.subscriptions` (null: deleted).
 
     `secrets` are sealed (schemas/sealing.py) and bound to the organization and this id; the first one is the newest,
-    all of them sign. `headers` is the sealed JSON object of the subscriber's own request headers, which may hold
+    all of them sign until their time in `secrets_expire_at` (one for each, None: it never expires; an empty tuple: none
+    does). `headers` is the sealed JSON object of the subscriber's own request headers, which may hold
     credentials.
     """
 
@@ -166,3 +175,18 @@ class Subscription:
     updated_at: datetime
     headers: bytes | None = None
     disabled_reason: str | None = None
+    secrets_expire_at: tuple[datetime | None, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CurrentRound:
+    """The round in which a delivery is sent now, on the compacted `hookline.rounds`, keyed by the delivery's id.
+
+    Written before the first record of a round that takes over from one whose retry still waits in a tier: what comes
+    out of the tier later, of an earlier round, is not sent any more.
+    """
+
+    delivery_id: DeliveryId
+    subscription_id: SubscriptionId
+    round: str
+    since: datetime

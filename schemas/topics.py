@@ -14,6 +14,8 @@ from schemas.waits import duration_name
 
 EVENTS: Final = "hookline.events"
 DELIVER: Final = "hookline.deliver"
+REPLAY: Final = "hookline.replay"
+ROUNDS: Final = "hookline.rounds"
 ATTEMPTS: Final = "hookline.attempts"
 DEAD_LETTERS: Final = "hookline.dead-letters"
 SUBSCRIPTIONS: Final = "hookline.subscriptions"
@@ -24,6 +26,8 @@ PARTITIONER: Final = "murmur2_random"  # Java's and Faust's; confluent-kafka's o
 DEFAULT_PARTITIONS: Final = 8
 _BEYOND_THE_WAIT: Final = timedelta(days=7)  # how long movers may stand still before a tier forgets
 _LARGEST_RECORD_BYTES: Final = 2 * 1024 * 1024
+# The day under which the log files a record must not be a matter of some client's clock (schemas/ids.py, `filed_at`).
+_STAMPED_BY_THE_BROKER: Final = {"message.timestamp.type": "LogAppendTime"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +55,12 @@ def declared_topics(
     """Return every topic that must exist for a schedule with these tiers."""
     kept = events_retention
     waiting = [(retry_topic(tier), _kept(tier + _BEYOND_THE_WAIT)) for tier in tiers]
+    longest = max(tiers, default=timedelta(0)) + _BEYOND_THE_WAIT
     settings = {
-        EVENTS: _kept(kept),
+        EVENTS: {**_kept(kept), **_STAMPED_BY_THE_BROKER},
         DELIVER: _kept(kept),
-        ATTEMPTS: _kept(kept),
+        REPLAY: _kept(kept),
+        ATTEMPTS: {**_kept(kept), **_STAMPED_BY_THE_BROKER},
         DEAD_LETTERS: _kept(kept),
         QUARANTINE: _kept(kept),
         SUBSCRIPTIONS: {
@@ -62,6 +68,8 @@ def declared_topics(
             "min.cleanable.dirty.ratio": "0.1",
             "segment.ms": "3600000",
         },
+        # A round is of interest for as long as a record of an earlier one may still be in a tier.
+        ROUNDS: {**_kept(max(kept, longest)), "cleanup.policy": "compact,delete", "segment.ms": "3600000"},
         **dict(waiting),
     }
     in_sync = {"min.insync.replicas": "2"} if replication_factor >= 3 else {}

@@ -2,9 +2,11 @@
 
 from alembic import context
 
-from api.database import Base
+from api import tables
 from producers.outbox import metadata as outbox_metadata
 
-context.configure(connection=context.config.attributes["connection"], target_metadata=[Base.metadata, outbox_metadata])
+context.configure(
+    connection=context.config.attributes["connection"], target_metadata=[tables.metadata, outbox_metadata]
+)
 with context.begin_transaction():
     context.run_migrations()

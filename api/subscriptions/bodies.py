@@ -150,6 +150,7 @@ class SubscriptionBody(BaseModel):
     timeout_s: float
     enabled: bool
     disabled_reason: str | None = Field(description="`manual` when a caller disabled it; null while it is enabled.")
+    disabled_at: datetime | None = Field(description="When it was disabled; null while it is enabled.")
     metadata: dict[str, JsonValue]
     version: int = Field(description="Rises with every change; the ETag holds it too.")
     created_at: datetime

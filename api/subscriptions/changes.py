@@ -42,12 +42,15 @@ def row_of(
         timeout_ms=_milliseconds(body.timeout_s),
         enabled=body.enabled,
         disabled_reason=None if body.enabled else MANUAL,
+        enabled_at=now if body.enabled else None,
+        disabled_at=None if body.enabled else now,
         about=body.metadata or {},
         created_at=now,
         updated_at=now,
     )
     row.headers = _sealed_headers(sealer, row, body.headers or {})
     row.secrets = [sealer.seal(key_of(secret), organization=organization_id, row=row.id, purpose=SECRET_PURPOSE)]
+    row.secrets_expire_at = [None]
     return row, secret
 
 
@@ -66,12 +69,21 @@ def apply(patch: SubscriptionPatch, row: SubscriptionRow, *, url: str | None, se
     if "timeout_s" in given:
         row.timeout_ms = _milliseconds(patch.timeout_s)
     if "enabled" in given:
-        row.enabled = patch.enabled
-        row.disabled_reason = None if patch.enabled else row.disabled_reason or MANUAL
+        set_enabled(row, patch.enabled, reason=MANUAL)
     if "metadata" in given:
         row.about = cast(dict[str, Json], _merged_metadata(row.about, patch.metadata))
     if "headers" in given:
         _apply_headers(patch.headers, row, sealer)
+
+
+def set_enabled(row: SubscriptionRow, enabled: bool, *, reason: str) -> None:
+    """Enable or disable; what is so already keeps its time and its reason."""
+    if row.enabled == enabled:
+        return
+    now = datetime.now(UTC)
+    row.enabled = enabled
+    row.disabled_reason = None if enabled else reason
+    row.enabled_at, row.disabled_at = (now, None) if enabled else (row.enabled_at, now)
 
 
 def shown(row: SubscriptionRow, sealer: Sealer) -> SubscriptionBody:
@@ -85,6 +97,7 @@ def shown(row: SubscriptionRow, sealer: Sealer) -> SubscriptionBody:
         timeout_s=row.timeout_ms / 1000,
         enabled=row.enabled,
         disabled_reason=row.disabled_reason,
+        disabled_at=row.disabled_at,
         metadata=row.about,
         version=row.version,
         created_at=row.created_at,

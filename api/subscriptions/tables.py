@@ -46,6 +46,13 @@ class SubscriptionRow(Base):
     timeout_ms: Mapped[int]
     enabled: Mapped[bool]
     disabled_reason: Mapped[str | None] = mapped_column(Text)
+    disabled_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    enabled_at: Mapped[datetime | None] = mapped_column(
+        DateTime(timezone=True), comment="the last time; attempts from before do not count towards disabling"
+    )
+    secrets_expire_at: Mapped[list[datetime | None]] = mapped_column(
+        ARRAY(DateTime(timezone=True)), comment="one for each of secrets, null: never"
+    )
     about: Mapped[dict[str, Json]] = mapped_column("metadata", JSONB)  # `metadata` is SQLAlchemy's own name
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
     updated_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
@@ -139,4 +146,5 @@ def record_of(row: SubscriptionRow) -> Subscription:
         updated_at=row.updated_at,
         headers=row.headers,
         disabled_reason=row.disabled_reason,
+        secrets_expire_at=tuple(row.secrets_expire_at),
     )

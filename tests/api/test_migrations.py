@@ -10,7 +10,8 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from api.database import Base, engine_of
+from api import tables
+from api.database import engine_of
 from api.migrations import current_revision, head_revision, upgrade
 from producers.outbox import metadata as outbox_metadata
 from tests.api.conftest import settings_of
@@ -30,7 +31,7 @@ async def test_the_tables_are_those_that_the_code_names(engine: AsyncEngine, dat
 
     def differences(connection: Connection) -> list[object]:
         context = MigrationContext.configure(connection, opts={"compare_server_default": True})
-        return list(compare_metadata(context, [Base.metadata, outbox_metadata]))  # type: ignore[arg-type] # it takes several
+        return list(compare_metadata(context, [tables.metadata, outbox_metadata]))  # type: ignore[arg-type] # it takes several
 
     async with engine.connect() as connection:
         assert await connection.run_sync(differences) == []

@@ -11,6 +11,8 @@ from schemas.topics import (
     DELIVER,
     EVENTS,
     QUARANTINE,
+    REPLAY,
+    ROUNDS,
     SUBSCRIPTIONS,
     declared_topics,
     retry_topic,
@@ -24,7 +26,7 @@ DAY_MS = 86_400_000
 def test_there_are_these() -> None:
     retries = [f"hookline.retry.{name}" for name in ("1m", "5m", "15m", "1h", "6h", "24h")]
     assert [topic.name for topic in declared_topics(TIERS)] == [
-        *(EVENTS, DELIVER, ATTEMPTS, DEAD_LETTERS, QUARANTINE, SUBSCRIPTIONS),
+        *(EVENTS, DELIVER, REPLAY, ATTEMPTS, DEAD_LETTERS, QUARANTINE, SUBSCRIPTIONS, ROUNDS),
         *retries,
     ]
 

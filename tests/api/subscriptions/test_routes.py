@@ -62,6 +62,7 @@ async def test_a_subscription_is_made_with_defaults_and_a_secret_shown_once(api:
         "timeout_s": 15.0,
         "enabled": True,
         "disabled_reason": None,
+        "disabled_at": None,
         "metadata": {},
         "version": 1,
         "created_at": body["created_at"],
@@ -211,7 +212,9 @@ async def test_a_patch_changes_what_it_names_and_nothing_else(
     assert response.status_code == 200, response.text
     assert response.headers["etag"] == '"2"'
     assert after["updated_at"] > before["updated_at"]
-    assert after == {**before, **changed, "version": 2, "updated_at": after["updated_at"]}
+    assert (after["disabled_at"] is None) == after["enabled"]
+    own = {"version": 2, "updated_at": after["updated_at"], "disabled_at": after["disabled_at"]}
+    assert after == {**before, **changed, **own}
     assert (await api.get(f"{PATH}/{before['id']}")).json() == after
     records = await outbox_of(shared_url, before["id"])
     assert [record and record.version for record in records] == [1, 2]
