@@ -1,7 +1,9 @@
 """`make bench`: deliveries through the real stack to a receiver in its own process, and the machine's limit beside.
 
 Three parts in one run: the delivery client alone, straight at the receiver; 2,000 events × 10 subscriptions of 1 KB as
-fast as they go; 20 events/s × 10 for 20 s. Latency is from `Publisher.publish` to the arrival, one clock for both.
+fast as they go; 20 events/s × 10 for 20 s. Latency is from `Publisher.publish` to the arrival, one clock for both. The
+projector runs: `log` is how long after the last arrival the delivery log had all of it. With --away PostgreSQL is
+stopped in the middle of a third, steady part, as in an outage.
 """
 
 import argparse
@@ -9,10 +11,11 @@ import asyncio
 import json
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -38,11 +41,16 @@ STEADY_S = 20
 WITHIN_S = 120.0
 LIMIT_REQUESTS = 20_000
 LIMIT_AT_ONCE = 100
+_BEFORE_S, _AFTER_S = 5, 10  # of steady load, around an outage
+_counted: dict[str, int] = {}
 
 
 @dataclass(frozen=True)
 class Figures:
-    """One part's figures: rates per second, latencies in ms, CPU in seconds per 1,000 deliveries, memory in MB."""
+    """One part's figures: rates per second, latencies in ms, CPU in seconds per 1,000 deliveries, memory in MB.
+
+    `log_s` is when the log was complete, in seconds after the last arrival (with an outage: after PostgreSQL was back).
+    """
 
     part: str
     deliveries: int
@@ -52,6 +60,7 @@ class Figures:
     p50_ms: float
     p95_ms: float
     p99_ms: float
+    log_s: float | None
     cpu_s_per_1000: dict[str, float]
     rss_mb: dict[str, float]
 
@@ -62,9 +71,11 @@ def main() -> int:
     parser.add_argument("--json", type=Path, help="write the figures to this file too")
     parser.add_argument("--events", type=int, default=BURST_EVENTS, help="events of the burst (default 2000)")
     parser.add_argument("--seconds", type=int, default=STEADY_S, help="seconds of the steady part (default 20)")
+    parser.add_argument("--workers", type=int, default=1, help="worker processes (default 1)")
+    parser.add_argument("--away", type=int, default=0, help="seconds that PostgreSQL is stopped under steady load")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="hookline-bench-") as folder:
-        figures = _run(Path(folder), events=arguments.events, seconds=arguments.seconds)
+        figures = _run(Path(folder), arguments)
     for each in figures:
         _print(each)
     if arguments.json:
@@ -72,20 +83,28 @@ def main() -> int:
     return 0 if all(each.deliveries for each in figures) else 1
 
 
-def _run(folder: Path, *, events: int, seconds: int) -> list[Figures]:
+def _run(folder: Path, asked: argparse.Namespace) -> list[Figures]:
     with _receiver(folder) as receiver:
         figures = [uvloop.run(_limit(receiver))]
         _arrivals(receiver)
-        stack = Stack(folder / "stack", env={"HOOKLINE_LOG_LEVEL": "info"}, say=lambda text: print(f"# {text}"))
+        stack = Stack(
+            folder / "stack",
+            workers=asked.workers,
+            env={"HOOKLINE_LOG_LEVEL": "info"},
+            say=lambda text: print(f"# {text}"),
+        )
         try:
             stack.start()
             _subscribe(stack, receiver)
             uvloop.run(_publish(stack, 100, per_second=None))  # warm: code paths, connections, the broker's page cache
             _wait_for(receiver, 100 * SUBSCRIPTIONS)
             _arrivals(receiver)
-            figures.append(_measure(stack, receiver, "burst", events, per_second=None))
-            steady = STEADY_EVENTS_PER_S * seconds
+            _log_complete(stack, 100 * SUBSCRIPTIONS)
+            figures.append(_measure(stack, receiver, "burst", asked.events, per_second=None))
+            steady = STEADY_EVENTS_PER_S * asked.seconds
             figures.append(_measure(stack, receiver, "steady", steady, per_second=STEADY_EVENTS_PER_S))
+            if asked.away:
+                figures.append(_measure_outage(stack, receiver, asked.away))
         finally:
             stack.stop()
     return figures
@@ -149,14 +168,54 @@ def _subscribe(stack: Stack, receiver: str) -> None:
     time.sleep(2.0)  # in force everywhere
 
 
+def _measure_outage(stack: Stack, receiver: str, away_s: int) -> Figures:
+    """Stop PostgreSQL for `away_s` under steady load, and go on for 10 s after it is back."""
+    back_at: list[float] = []
+
+    def away() -> None:
+        time.sleep(_BEFORE_S)
+        stack.postgres.stop()
+        time.sleep(away_s)
+        stack.postgres.start()
+        stack.postgres.wait_until_ready()
+        back_at.append(time.time())
+
+    outage = threading.Thread(target=away)
+    outage.start()
+    events = STEADY_EVENTS_PER_S * (_BEFORE_S + away_s + _AFTER_S)
+    figures = _measure(stack, receiver, f"PostgreSQL away for {away_s} s", events, per_second=STEADY_EVENTS_PER_S)
+    outage.join()
+    complete_at = time.time()
+    return replace(figures, log_s=round(complete_at - back_at[0], 2))
+
+
+def _log_complete(stack: Stack, count: int) -> None:
+    """Return when the delivery log has `count` more successful deliveries than the last time it was asked."""
+    _counted[stack.database_url] = _counted.get(stack.database_url, 0) + count
+    headers = {"Authorization": f"Bearer {stack.admin_token}"}
+    deadline = time.monotonic() + WITHIN_S
+    with httpx.Client(base_url=stack.api_url, headers=headers, trust_env=False) as api:
+        while time.monotonic() < deadline:
+            answer = api.get("/api/v1/stats")
+            if (
+                answer.status_code == 200
+                and sum(day["success"] for day in answer.json()["days"]) >= _counted[stack.database_url]
+            ):
+                return
+            time.sleep(0.05)
+    print(f"# the log was not complete within {WITHIN_S:.0f} s", file=sys.stderr)
+
+
 def _measure(stack: Stack, receiver: str, part: str, events: int, *, per_second: float | None) -> Figures:
     processes = _processes(stack)
     before = {name: _cpu_s(process) for name, process in processes.items()}
     began = time.time()
     published = uvloop.run(_publish(stack, events, per_second=per_second))
     _wait_for(receiver, events * SUBSCRIPTIONS)
+    _log_complete(stack, events * SUBSCRIPTIONS)
+    complete_at = time.time()
     cpu = {name: _cpu_s(process) - before[name] for name, process in processes.items()}
-    rss = {name: process.memory_info().rss / 1e6 for name, process in processes.items()}
+    rss = {name: _rss_mb(process) for name, process in processes.items()}
     first: dict[tuple[str, str], float] = {}
     arrivals = _arrivals(receiver)
     for event_id, path, at in arrivals:
@@ -166,7 +225,8 @@ def _measure(stack: Stack, receiver: str, part: str, events: int, *, per_second:
         print(f"# {part}: {events * SUBSCRIPTIONS - len(first)} did not arrive", file=sys.stderr)
         return _figures(part, [], 0, 1.0, {}, {})
     took = max(first.values()) - began
-    return _figures(part, latencies, len(arrivals) - len(first), took, cpu, rss)
+    figures = _figures(part, latencies, len(arrivals) - len(first), took, cpu, rss)
+    return replace(figures, log_s=round(complete_at - max(first.values()), 2))
 
 
 async def _publish(stack: Stack, events: int, *, per_second: float | None) -> dict[str, float]:
@@ -201,14 +261,23 @@ def _arrivals(receiver: str) -> list[tuple[str, str, float]]:
 
 
 def _processes(stack: Stack) -> dict[str, psutil.Process]:
-    children = {name: stack.child(name).pid for name in ("worker-0", "mover", "relay", "api")}
+    children = {name: stack.child(name).pid for name in ("worker-0", "projector", "mover", "relay", "api")}
     assert stack.kafka.pid is not None
-    return {name: psutil.Process(pid) for name, pid in {**children, "kafka": stack.kafka.pid}.items()}
+    servers = {"kafka": stack.kafka.pid, "postgres": stack.postgres.pid}
+    return {name: psutil.Process(pid) for name, pid in {**children, **servers}.items()}
 
 
 def _cpu_s(process: psutil.Process) -> float:
-    times = process.cpu_times()
-    return times.user + times.system
+    """Return the CPU seconds of a process and of its children: PostgreSQL has one for each connection."""
+    try:
+        times = [each.cpu_times() for each in (process, *process.children(recursive=True))]
+    except psutil.NoSuchProcess:  # PostgreSQL was stopped meanwhile
+        return 0.0
+    return sum(each.user + each.system for each in times)
+
+
+def _rss_mb(process: psutil.Process) -> float:
+    return float(process.memory_info().rss) / 1e6 if process.is_running() else 0.0
 
 
 def _figures(  # noqa: PLR0917 - one row of a table
@@ -229,6 +298,7 @@ def _figures(  # noqa: PLR0917 - one row of a table
         p50_ms=percentile(0.50),
         p95_ms=percentile(0.95),
         p99_ms=percentile(0.99),
+        log_s=None,
         cpu_s_per_1000={name: round(spent / max(count, 1) * 1000, 3) for name, spent in cpu.items()},
         rss_mb={name: round(used) for name, used in rss.items()},
     )
@@ -236,7 +306,8 @@ def _figures(  # noqa: PLR0917 - one row of a table
 
 def _print(figures: Figures) -> None:
     print(f"{figures.part}: {figures.deliveries} deliveries in {figures.seconds} s, {figures.per_second:.0f}/s", end="")
-    print(f"; p50 {figures.p50_ms} p95 {figures.p95_ms} p99 {figures.p99_ms} ms; twice {figures.twice}")
+    print(f"; p50 {figures.p50_ms} p95 {figures.p95_ms} p99 {figures.p99_ms} ms; twice {figures.twice}", end="")
+    print("" if figures.log_s is None else f"; log complete after {figures.log_s} s")
     print(f"  CPU-s per 1,000: {figures.cpu_s_per_1000}; RSS MB: {figures.rss_mb}")
 
 

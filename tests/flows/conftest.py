@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import httpx
@@ -56,6 +57,28 @@ class Organization:
         assert answer.status_code == 201, answer.text
         created: dict[str, str] = answer.json()
         return created
+
+    async def get(self, path: str, **parameters: object) -> Any:
+        """Return what the API answers to a GET below /api/v1, which must succeed."""
+        answer = await self.api.get(f"/api/v1{path}", params=parameters)  # type: ignore[arg-type] # texts and numbers
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    async def post(self, path: str, body: object = None, *, status: int) -> Any:
+        """Return what the API answers to a POST below /api/v1, which must have this status."""
+        answer = await self.api.post(f"/api/v1{path}", json=body)
+        assert answer.status_code == status, answer.text
+        return answer.json()
+
+    async def until(
+        self, path: str, reached: Callable[[Any], bool], *, within_s: float = 10, **parameters: object
+    ) -> Any:
+        """Return the same once `reached` holds for it: what the log says comes a little after what happened."""
+        deadline = time.monotonic() + within_s
+        while not reached(found := await self.get(path, **parameters)):
+            assert time.monotonic() < deadline, f"{path} after {within_s} s: {found}"
+            await asyncio.sleep(0.05)
+        return found
 
 
 @pytest.fixture
