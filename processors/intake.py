@@ -8,7 +8,7 @@ nothing of a partition is worked off before what an earlier holder finished is k
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 import structlog
@@ -74,6 +74,7 @@ class _Share:
 
     tp: TP
     acks: CompletedPrefix[Event]
+    queue: deque[Taken] = field(default_factory=deque)
     next_offset: int = 0
     records: int = 0
     bytes: int = 0
@@ -110,7 +111,9 @@ class Intake:
         self._prepare = prepare
         self._on_failure = on_failure
         self._shares: dict[TP, _Share] = {}
-        self._queue: deque[tuple[Taken, _Share]] = deque()
+        self._turns: deque[_Share] = (
+            deque()
+        )  # the partitions with records that have not begun, whose turn is next first
         self._tasks: set[asyncio.Task[None]] = set()
         self._generation: int | None = -1
         self._ready = prepare is None
@@ -127,7 +130,7 @@ class Intake:
     @property
     def waiting(self) -> int:
         """How many records are queued in memory."""
-        return len(self._queue)
+        return sum(len(share.queue) for share in self._turns)
 
     async def take_all(self, events: AsyncIterator[Event]) -> None:
         """Take every event as it comes: an agent's body."""
@@ -159,13 +162,15 @@ class Intake:
         if share.records >= self._most_records or share.bytes >= self._most_bytes:
             share.paused = True
             self._flow().on_buffer_full(share.tp)
-        self._queue.append((taken, share))
+        if not share.queue:
+            self._turns.append(share)
+        share.queue.append(taken)
         self._start_tasks()
 
     async def stop(self, within_s: float) -> int:
         """Take nothing more, drop what has not begun, let the rest end; return how many were cut off."""
         self._accepting = False
-        self._queue.clear()
+        self._turns.clear()
         for task in self._background:
             task.cancel()
         if self._tasks:
@@ -181,7 +186,7 @@ class Intake:
         for share in self._shares.values():
             share.dropped = True
         self._shares.clear()
-        self._queue.clear()
+        self._turns.clear()
         if self._prepare is not None:
             self._ready = False
             task = asyncio.create_task(self._get_ready(self._prepare, generation))
@@ -218,14 +223,24 @@ class Intake:
         if self._starting:
             return
         for _ in range(_STARTED_A_TURN):
-            if not (self._ready and self._queue and len(self._tasks) < self._most_at_once):
+            if not (self._ready and self._turns and len(self._tasks) < self._most_at_once):
                 return
-            taken, share = self._queue.popleft()
-            task = asyncio.create_task(self._work_off(taken, share))
+            task = asyncio.create_task(self._work_off(*self._next()))
             self._tasks.add(task)
             task.add_done_callback(self._on_done)
         self._starting = True
         asyncio.get_running_loop().call_soon(self._start_more)
+
+    def _next(self) -> tuple[Taken, _Share]:
+        """Take out the next record: partitions take turns, or thousands for one slow endpoint would hold up all others.
+
+        The watchdog would end a worker in which a partition waits for longer than it has patience.
+        """
+        share = self._turns.popleft()
+        taken = share.queue.popleft()
+        if share.queue:
+            self._turns.append(share)
+        return taken, share
 
     def _start_more(self) -> None:
         self._starting = False

@@ -173,6 +173,15 @@ async def test_taking_never_waits_and_only_so_many_are_worked_on_at_once() -> No
     assert bench.working_on == [0, 1, 2, 3, 4, 5, 6]
 
 
+async def test_partitions_take_turns_so_that_a_slow_endpoints_backlog_holds_up_its_own_only() -> None:
+    bench = Bench(most_at_once=1)
+    bench.take(*range(100, 104), place=DELIVER_0)
+    bench.take(*range(200, 202), place=DELIVER_1)
+    for offset, place in ((100, DELIVER_0), (101, DELIVER_0), (200, DELIVER_1), (102, DELIVER_0), (201, DELIVER_1)):
+        await bench.finish(offset, place=place)
+    assert bench.working_on == [100, 101, 200, 102, 201, 103]  # 101 was first in line before the other one came
+
+
 async def test_what_is_taken_is_worked_on_as_it_came() -> None:
     bench = Bench()
     values: list[bytes | None] = [b"\x00\xff", b"", None]
