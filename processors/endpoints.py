@@ -1,7 +1,7 @@
 """Subscriptions ready to be called: secrets opened, headers read, the URL parsed, once per version."""
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final, cast
 
 import orjson
@@ -17,13 +17,27 @@ _MOST_OPENED: Final = 20_000
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where and how to send. It holds secrets: never log one."""
+    """Where and how to send. It holds secrets: never log one.
+
+    `expire_at` says until when each of `keys` signs, None for always; it is empty when all do.
+    """
 
     url: URL
     keys: tuple[bytes, ...]
     headers: dict[str, str]
     timeout: timedelta
     version: int
+    expire_at: tuple[datetime | None, ...] = ()
+
+    def keys_at(self, moment: datetime) -> tuple[bytes, ...]:
+        """Return the keys that sign an attempt of this moment, at least one: unsigned it would be anybody's.
+
+        When the time of all has passed, which the API does not allow, the newest one signs.
+        """
+        if not self.expire_at:
+            return self.keys
+        until = zip(self.keys, self.expire_at, strict=True)
+        return tuple(key for key, ends in until if ends is None or moment < ends) or self.keys[:1]
 
     def __repr__(self) -> str:
         return f"Endpoint({self.url.host!r}, version={self.version})"
@@ -63,12 +77,20 @@ class Endpoints:
             headers=_headers_in(headers),
             timeout=timedelta(milliseconds=subscription.timeout_ms),
             version=subscription.version,
+            expire_at=_expire_at(subscription),
         )
 
     def _open_one(self, subscription: Subscription, sealed: bytes, purpose: str) -> bytes:
         return self._sealer.open(
             sealed, organization=subscription.organization_id, row=subscription.id, purpose=purpose
         )
+
+
+def _expire_at(subscription: Subscription) -> tuple[datetime | None, ...]:
+    expire_at = subscription.secrets_expire_at[: len(subscription.secrets)]
+    if not any(expire_at):
+        return ()
+    return (*expire_at, *[None] * (len(subscription.secrets) - len(expire_at)))
 
 
 def _headers_in(opened: bytes) -> dict[str, str]:

@@ -19,7 +19,8 @@ from processors.dialling import blocked_address, guarded_connector
 from processors.endpoints import Endpoint
 from processors.interim import with_few_interim_answers
 from processors.outcomes import ErrorKind, Outcome, kind_of_status
-from schemas.records import Delivery
+from schemas.headers import REPLAY_HEADER
+from schemas.records import FIRST_ROUND, Delivery
 from schemas.signing import SIGNATURE_HEADER, signed_headers
 
 MOST_BODY_BYTES: Final = 64 * 1024  # read of an answer, and no further
@@ -120,10 +121,12 @@ class Sender:
             **endpoint.headers,
             "Content-Type": "application/json",
             "User-Agent": self._user_agent,
-            **signed_headers(delivery.event_id, delivery.body, endpoint.keys, at=at),
+            **signed_headers(delivery.event_id, delivery.body, endpoint.keys_at(at), at=at),
         }
         if delivery.traceparent is not None:
             headers["traceparent"] = delivery.traceparent
+        if delivery.round != FIRST_ROUND:
+            headers[REPLAY_HEADER] = delivery.round
         return headers
 
     async def close(self) -> None:

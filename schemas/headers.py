@@ -1,4 +1,7 @@
-"""Kafka headers: CloudEvents 1.0 attributes, trace context, when a record is due, and why it was quarantined."""
+"""Kafka headers: CloudEvents 1.0 attributes, trace context, when a record is due, and why it was quarantined.
+
+And the one of a webhook's request that is neither HTTP's nor its signature's (schemas/signing.py).
+"""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -15,6 +18,7 @@ DUE_AT: Final = (
 ATTEMPT: Final = "hookline_attempt"
 SCHEDULE_VERSION: Final = "hookline_schedule_version"
 FINISHED: Final = "hookline_finished"
+REPLAY_HEADER: Final = "hookline-replay"  # of a request: the replay's id, when this is no delivery's first sending
 
 _TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)

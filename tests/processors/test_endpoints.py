@@ -25,6 +25,7 @@ def subscription(
     keys: tuple[bytes, ...] = (KEY,),
     organization: str = "org_1",
     identifier: str = "sub_1",
+    expire_at: tuple[datetime | None, ...] = (),
 ) -> Subscription:
     def seal(plain: bytes, purpose: str) -> bytes:
         return sealer.seal(plain, organization="org_1", row="sub_1", purpose=purpose)
@@ -40,6 +41,7 @@ def subscription(
         enabled=True,
         timeout_ms=1500,
         updated_at=datetime.now(UTC),
+        secrets_expire_at=expire_at,
     )
 
 
@@ -66,6 +68,40 @@ def test_a_version_is_opened_once_and_the_next_one_again() -> None:
     second = endpoints.endpoint_of(subscription(version=2, keys=(b"another key of 24 bytes!",)))
     assert (second.version, second.keys) == (2, (b"another key of 24 bytes!",))
     assert endpoints.endpoint_of(subscription(version=2)) is second
+
+
+NEW, OLD = b"the key of this moment..", b"the key before this one."
+T = datetime(2026, 11, 21, 12, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
+
+
+@pytest.mark.parametrize(
+    ("expire_at", "at", "keys"),
+    [
+        ((), T, (NEW, OLD)),
+        ((None, None), T, (NEW, OLD)),
+        ((None, T), T - SECOND, (NEW, OLD)),  # the overlap of a rotation
+        ((None, T), T, (NEW,)),
+        ((None, T), T + SECOND, (NEW,)),
+        ((T, None), T, (OLD,)),
+        ((T,), T, (OLD,)),  # fewer times than secrets: the rest never expires
+        ((T - SECOND, T), T, (NEW,)),  # all have: signed with the newest it can be told from a forgery
+        ((None, None, T), T, (NEW, OLD)),
+    ],
+)
+def test_a_key_signs_until_its_time(
+    expire_at: tuple[datetime | None, ...], at: datetime, keys: tuple[bytes, ...]
+) -> None:
+    endpoint = Endpoints(SEALER).endpoint_of(subscription(keys=(NEW, OLD), expire_at=expire_at))
+    assert endpoint.keys_at(at) == keys
+
+
+def test_a_key_stops_signing_without_another_version_or_opening() -> None:
+    endpoints, rotated = Endpoints(SEALER), subscription(keys=(NEW, OLD), expire_at=(None, T))
+    endpoint = endpoints.endpoint_of(rotated)
+    assert endpoint.keys_at(T - SECOND) == (NEW, OLD)
+    assert endpoints.endpoint_of(rotated) is endpoint
+    assert endpoint.keys_at(T) == (NEW,)
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from yarl import URL
 from processors.endpoints import Endpoint
 from processors.outcomes import ErrorKind, Outcome
 from processors.sending import KEPT_BYTES, LARGEST_HEADER_BYTES, MASKED, Sender
+from schemas.headers import REPLAY_HEADER
 from tests.processors.certificates import Authority, new_authority
 from tests.processors.made import KEY, delivery
 from tests.processors.receivers import (
@@ -109,6 +110,31 @@ async def test_an_independent_library_verifies_the_signature_with_each_key(sende
         Webhook(key).verify(request.body, request.headers)
     with pytest.raises(Exception, match="No matching signature"):
         Webhook(b"another key of 24 bytes!").verify(request.body, request.headers)
+
+
+@pytest.mark.parametrize(("ends_in", "signed"), [(timedelta(minutes=1), True), (-timedelta(minutes=1), False)])
+async def test_a_secret_signs_until_its_time_by_the_attempts_own_clock(
+    sender: Sender, ends_in: timedelta, signed: bool
+) -> None:
+    before = b"the key before this one!"
+    until = datetime.now(UTC) + ends_in
+    async with Receiver(answers(204)) as receiver:
+        both = replace(endpoint(receiver.url, keys=(KEY, before)), expire_at=(None, until))
+        await sender.send(delivery(body=b"{}"), both)
+    (request,) = receiver.requests
+    Webhook(KEY).verify(request.body, request.headers)
+    assert len(request.headers["webhook-signature"].split(" ")) == (2 if signed else 1)
+
+
+async def test_what_is_sent_again_says_in_which_replay_and_keeps_its_id(sender: Sender) -> None:
+    first = delivery()
+    again = replace(first, round="rpl_019aa5e1c8007000800000000000002a")
+    async with Receiver(answers(204)) as receiver:
+        await sender.send(first, endpoint(receiver.url))
+        outcome = await sender.send(replace(again, attempt=3), endpoint(receiver.url))
+    assert [request.headers.get("hookline-replay") for request in receiver.requests] == [None, again.round]
+    assert {request.headers["webhook-id"] for request in receiver.requests} == {first.event_id}
+    assert (outcome.request_headers or {})[REPLAY_HEADER] == again.round  # shown in the log
 
 
 async def test_a_subscribers_headers_do_not_replace_ours(sender: Sender) -> None:
