@@ -33,7 +33,7 @@ from producers.outbox import outbox
 from producers.secret_settings import UnfitSettings
 from producers.settings import KafkaSettings
 from schemas.sealing import SECRET_PURPOSE, SealingError
-from schemas.topics import DELIVER, EVENTS, RETRY_PREFIX
+from schemas.topics import DELIVER, EVENTS, REPLAY, RETRY_PREFIX
 
 WITHIN_S: Final = 12.0  # for all of it
 
@@ -82,7 +82,7 @@ def _about_kafka(settings: WorkerSettings, kafka: KafkaSettings) -> Iterator[Fin
         existing = existing_topics(admin, timeout_s=ASK_TIMEOUT_S)
         yield from about_topics(existing, declared)
         partitions = {name: topic.partitions for name, topic in existing.items()}
-        worked: dict[str, int] = {name: partitions[name] for name in (EVENTS, DELIVER) if name in partitions}
+        worked: dict[str, int] = {name: partitions[name] for name in (EVENTS, DELIVER, REPLAY) if name in partitions}
         tiers = {name: count for name, count in partitions.items() if name.startswith(RETRY_PREFIX)}
         ours = {topic.name for topic in declared}
         for check, group, topics in (

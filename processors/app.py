@@ -13,9 +13,9 @@ from faust.types.auth import CredentialsT
 from processors.errors import WorkerError
 from processors.settings import LONGEST_TIMEOUT, WorkerSettings
 from producers.settings import KafkaSettings
-from schemas.topics import DELIVER, EVENTS
+from schemas.topics import DELIVER, EVENTS, REPLAY
 
-TOPICS: Final = (EVENTS, DELIVER)
+TOPICS: Final = (EVENTS, DELIVER, REPLAY)  # each has a stream of its own
 MOST_POLLED: Final = 100  # records a poll and partition
 _BUFFER: Final = 16_384  # records that a stream's queue holds; checked against the polls below (F10)
 _PRESSURE: Final = 0.2  # what is left of a queue when Faust's flow control begins

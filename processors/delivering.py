@@ -26,14 +26,24 @@ from processors.metrics import (
 from processors.outcomes import ErrorKind, Outcome
 from processors.quarantining import quarantined
 from processors.retries import Retry, next_retry
+from processors.rounds import CurrentRounds
 from processors.sending import Sender
 from processors.skipping import Finished, sending_of
 from producers.handover import LoopProducer
 from producers.records import Outgoing
 from schemas.codec import UnreadableRecord, decode, encode
 from schemas.headers import delivery_headers, finished_header
-from schemas.ids import AttemptId, new_attempt_id
-from schemas.records import Attempt, AttemptState, DeadLetter, Delivery, PastAttempt, Position, Subscription
+from schemas.ids import AttemptId, DeliveryId, new_attempt_id
+from schemas.records import (
+    FIRST_ROUND,
+    Attempt,
+    AttemptState,
+    DeadLetter,
+    Delivery,
+    PastAttempt,
+    Position,
+    Subscription,
+)
 from schemas.topics import ATTEMPTS, DEAD_LETTERS, retry_topic
 from schemas.waits import Schedule
 
@@ -51,8 +61,9 @@ class Deliverer:
         endpoints: Endpoints,
         sender: Sender,
         producer: LoopProducer,
-        finished: Finished,
         *,
+        finished: Finished,
+        rounds: CurrentRounds,
         schedule: Schedule,
         worker: str,
     ) -> None:
@@ -61,9 +72,10 @@ class Deliverer:
         self._sender = sender
         self._producer = producer
         self._finished = finished
+        self._rounds = rounds
         self._schedule = schedule
         self._worker = worker
-        self._sending: dict[str, asyncio.Future[None]] = {}
+        self._under_way: dict[DeliveryId, asyncio.Future[None]] = {}
 
     async def deliver(self, taken: Taken) -> None:
         """Attempt the delivery in `taken` once and return when what became of it is durable."""
@@ -76,36 +88,50 @@ class Deliverer:
         except UnreadableRecord as error:
             await self._quarantine(taken, error)
             return
+        if delivery.round != FIRST_ROUND:
+            self._rounds.note(delivery.id, delivery.round, datetime.now(UTC))  # its topic may tell us later
         sending = sending_of(delivery)
-        if self._finished.has_sending(sending) or await self._is_done_by_a_twin(sending):
-            RECORDS_SKIPPED.labels(why="sending").inc()
+        if (why := await self._when_its_turn_comes(delivery, sending)) is not None:
+            RECORDS_SKIPPED.labels(why=why).inc()
             return
         done = asyncio.get_running_loop().create_future()
-        self._sending[sending] = done
+        self._under_way[delivery.id] = done
         try:
             await self._attempt(delivery, source)
             self._finished.add_sending(sending)
         finally:
-            del self._sending[sending]
+            del self._under_way[delivery.id]
             done.set_result(None)
 
-    async def _is_done_by_a_twin(self, sending: str) -> bool:
-        """Wait for another record of the same sending that is in flight; return whether it got done."""
-        while (twin := self._sending.get(sending)) is not None:
-            await asyncio.shield(twin)
-        return self._finished.has_sending(sending)
+    async def _when_its_turn_comes(self, delivery: Delivery, sending: str) -> str | None:
+        """Wait while another record of the delivery is under way; return why this one need not be sent, None to send.
+
+        Rounds meet here: a replay of what is being tried, or a retry that is due while a replay is out.
+        """
+        while (why := self._needless(delivery, sending)) is None:
+            other = self._under_way.get(delivery.id)
+            if other is None:
+                return None
+            await asyncio.shield(other)
+        return why
+
+    def _needless(self, delivery: Delivery, sending: str) -> str | None:
+        if self._finished.has_sending(sending):
+            return "sending"
+        return "round" if self._rounds.supersedes(delivery) else None
 
     async def _attempt(self, delivery: Delivery, source: Position) -> None:
         subscription = await self._follower.current(delivery.subscription_id, delivery.subscription_version)
         outcome = await self._outcome_of(delivery, subscription)
-        retry = None if outcome.is_final else next_retry(outcome.ended_at, delivery.attempt, self._schedule)
+        is_last = outcome.is_final or delivery.is_test
+        retry = None if is_last else next_retry(outcome.ended_at, delivery.attempt, self._schedule)
         state = _state_of(outcome, retry)
         attempt_id = new_attempt_id()
         # In this order: were the outcome durable first, a kill between the two would leave a delivery that everybody
         # skips and nobody has.
         if state is AttemptState.RETRYING and retry is not None:
             await self._producer.send([_retry_record(delivery, outcome, retry, self._schedule)])
-        elif state is AttemptState.FAILED:
+        elif state is AttemptState.FAILED and not delivery.is_test:
             await self._producer.send([_dead_letter_record(delivery, outcome)])
         record = _attempt_record(
             delivery,
@@ -123,7 +149,7 @@ class Deliverer:
     async def _outcome_of(self, delivery: Delivery, subscription: Subscription | None) -> Outcome:
         if subscription is None:
             return _without_request(ErrorKind.DELETED, "the subscription was deleted")
-        if not subscription.enabled:
+        if not subscription.enabled and not delivery.is_test:
             return _without_request(ErrorKind.DISABLED, subscription.disabled_reason or "the subscription is disabled")
         try:
             endpoint = self._endpoints.endpoint_of(subscription)
@@ -229,6 +255,7 @@ def _attempt_record(
         transformation_version=delivery.transformation_version,
         worker=worker,
         traceparent=delivery.traceparent,
+        is_test=delivery.is_test,
     )
     headers = [finished_header(source, sending_of(delivery))]
     return Outgoing(ATTEMPTS, delivery.subscription_id.encode(), encode(attempt), headers)

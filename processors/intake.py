@@ -93,15 +93,15 @@ class Intake:
         most_at_once: int,
         most_records: int,
         most_bytes: int,
-        prepare: Callable[[], Awaitable[None]] | None = None,
+        prepare: Callable[[int | None], Awaitable[None]] | None = None,
         on_failure: Callable[[BaseException], None],
     ) -> None:
         """Prepare.
 
         `work` does one record and returns when its consequences are durable; what it raises is handed to `on_failure`,
-        which ends the process, and the record is read again. `prepare` runs once a generation, before the first record
-        of it is worked off. `most_at_once` bounds the tasks; `most_records` and `most_bytes`, per partition, what is
-        held in memory.
+        which ends the process, and the record is read again. `prepare` runs once a generation, whose number it gets,
+        before the first record of it is worked off. `most_at_once` bounds the tasks; `most_records` and `most_bytes`,
+        per partition, what is held in memory.
         """
         self._work = work
         self._flow = flow
@@ -193,9 +193,9 @@ class Intake:
             self._background.add(task)
             task.add_done_callback(self._background.discard)
 
-    async def _get_ready(self, prepare: Callable[[], Awaitable[None]], generation: int | None) -> None:
+    async def _get_ready(self, prepare: Callable[[int | None], Awaitable[None]], generation: int | None) -> None:
         try:
-            await prepare()
+            await prepare(generation)
         except Exception as error:  # noqa: BLE001 - whatever it is, the process ends and says so
             self._on_failure(error)
             return

@@ -45,7 +45,9 @@ class WorkerSettings(BaseSettings):
     mover_group: str = "hookline-mover"
     """The Kafka consumer group of the movers."""
     most_in_flight: int = Field(default=512, ge=1, le=100_000)
-    """Requests that one worker has open at once."""
+    """Requests that one worker has open at once, those of replays not counted."""
+    most_replaying: int = Field(default=50, ge=1, le=100_000)
+    """Requests of replays that one worker has open beside them: a replay to a slow endpoint takes no live place."""
     most_held_records: int = Field(default=2000, ge=10)
     """Records of one partition that a worker keeps in memory before it stops reading that partition."""
     most_held_bytes: int = Field(default=8 * 1024 * 1024, ge=1024)
@@ -54,7 +56,7 @@ class WorkerSettings(BaseSettings):
     """How long a killed worker's partitions stand still when it does not come back."""
     stop_within_s: float = Field(default=25.0, ge=0.0, le=300.0)
     """How long a stopping worker lets open requests end."""
-    stalled_after_s: float = Field(default=120.0, ge=5.0)
+    stalled_after_s: float = Field(default=180.0, ge=5.0)
     """A worker whose partitions have records and make no progress for this long ends itself (FAUST.md, F13)."""
     metrics_host: str = "127.0.0.1"
     """Where Prometheus finds `/metrics` of a worker or mover."""

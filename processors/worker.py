@@ -4,19 +4,22 @@ import asyncio
 import signal
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, Final, cast
 
 import structlog
 from confluent_kafka import Message as KafkaMessage
 
-from processors.app import new_app, raw_topic
+from processors.agents import Agents
+from processors.app import new_app
 from processors.delivering import Deliverer
 from processors.endpoints import Endpoints
 from processors.errors import WorkerError
 from processors.index import IndexFollower, SubscriptionIndex
 from processors.intake import Flow, Intake
-from processors.metrics import IN_FLIGHT, RECORDS_QUARANTINED, WAITING
+from processors.metrics import RECORDS_QUARANTINED
 from processors.quarantining import quarantined
+from processors.rounds import CurrentRounds, rounds_follower
 from processors.routing import Router
 from processors.sending import Sender
 from processors.settings import WorkerSettings
@@ -27,7 +30,7 @@ from producers.records import RecordProducer
 from producers.settings import KafkaSettings
 from schemas.codec import UnreadableRecord
 from schemas.records import Position
-from schemas.topics import DELIVER, EVENTS, SUBSCRIPTIONS
+from schemas.topics import DELIVER, REPLAY
 
 log = structlog.get_logger("processors.worker")
 
@@ -56,14 +59,15 @@ async def run_worker(
     records = RecordProducer(kafka.client_config(), patience_s=0, most_waiting=500_000)
     producer = LoopProducer(records)
     index = SubscriptionIndex()
-    follower = IndexFollower(
-        index, kafka.client_config(), handover, on_unreadable=_quarantine_in_background(producer, failure)
-    )
+    rounds = CurrentRounds()
+    on_unreadable = _quarantine_in_background(producer, failure)
+    follower = IndexFollower(index, kafka.client_config(), handover, on_unreadable=on_unreadable)
+    of_rounds = rounds_follower(rounds, kafka.client_config(), handover, on_unreadable=on_unreadable)
     app = new_app(settings, kafka)
     finished = Finished()
     tail = OutcomeTail(kafka.client_config(), finished)
     sender = Sender(
-        most_at_once=settings.most_in_flight,
+        most_at_once=settings.most_in_flight + settings.most_replaying,
         allow_loopback=settings.development,
         user_agent=f"Hookline/{VERSION}",
     )
@@ -73,7 +77,8 @@ async def run_worker(
         Endpoints(sealer),
         sender,
         producer,
-        finished,
+        finished=finished,
+        rounds=rounds,
         schedule=settings.retry_waits,
         worker=settings.worker_slot,
     )
@@ -84,28 +89,22 @@ async def run_worker(
     def assigned() -> list[tuple[str, int]]:
         return [(tp.topic, tp.partition) for tp in tuple(app.consumer.assignment())]
 
-    async def load_skip_set() -> None:
-        await tail.load([partition for topic, partition in assigned() if topic == DELIVER])
+    async def load_skip_set(generation: int | None) -> None:
+        await tail.load_once(generation, {partition for topic, partition in assigned() if topic in (DELIVER, REPLAY)})
 
-    routing = Intake(
-        router.route,
+    intake = partial(
+        Intake,
         flow=flow,
-        most_at_once=MOST_ROUTED_AT_ONCE,
         most_records=settings.most_held_records,
         most_bytes=settings.most_held_bytes,
         on_failure=failure.note,
     )
-    delivering = Intake(
-        deliverer.deliver,
-        flow=flow,
-        most_at_once=settings.most_in_flight,
-        most_records=settings.most_held_records,
-        most_bytes=settings.most_held_bytes,
-        prepare=load_skip_set,
-        on_failure=failure.note,
+    agents = Agents(
+        routing=intake(router.route, most_at_once=MOST_ROUTED_AT_ONCE),
+        delivering=intake(deliverer.deliver, most_at_once=settings.most_in_flight, prepare=load_skip_set),
+        replaying=intake(deliverer.deliver, most_at_once=settings.most_replaying, prepare=load_skip_set),
     )
-    _add_agents(app, settings, routing=routing, delivering=delivering)
-    _expose(routing=routing, delivering=delivering)
+    agents.declare(app, settings.partitions)
     watchdog = Watchdog(
         kafka.client_config(),
         group=settings.worker_group,
@@ -114,8 +113,8 @@ async def run_worker(
     )
 
     async def live() -> None:
-        await follower.start()
-        log.info("index.ready", subscriptions=len(index))
+        await asyncio.gather(follower.start(), of_rounds.start())
+        log.info("index.ready", subscriptions=len(index), rounds=len(rounds))
         await app.start()
         watchdog.start()
         on_ready()
@@ -124,14 +123,13 @@ async def run_worker(
 
     try:
         await _first_of(stopping.wait(), live())  # while it waits for Kafka it can be stopped as well
-        log.info("worker.stopping", in_flight=delivering.in_flight, waiting=delivering.waiting)
+        log.info("worker.stopping", in_flight=agents.sending, waiting=agents.waiting)
         watchdog.stop()
-        cut = await delivering.stop(settings.stop_within_s)
-        await routing.stop(settings.stop_within_s)
+        cut = await agents.stop(settings.stop_within_s)
         log.info("worker.stopped", cut_off=cut)
     finally:
         await app.stop()
-        await follower.stop()
+        await asyncio.gather(follower.stop(), of_rounds.stop())
         await sender.close()
         records.close(_FLUSH_S)  # on the loop: reports settle its futures
     failure.raise_if_noted()
@@ -158,24 +156,6 @@ class _Failure:
             raise WorkerError(f"{type(self._error).__name__}: {self._error}") from self._error
 
 
-def _add_agents(app: Any, settings: WorkerSettings, *, routing: Intake, delivering: Intake) -> None:
-    """Declare the two agents. They take and never wait; acks are ours (`noack`), in order and when it is done."""
-
-    @app.agent(raw_topic(app, EVENTS, settings.partitions), name="route")
-    async def route(events: Any) -> None:
-        await routing.take_all(events.noack().events())
-
-    @app.agent(raw_topic(app, DELIVER, settings.partitions), name="deliver")
-    async def deliver(deliveries: Any) -> None:
-        await delivering.take_all(deliveries.noack().events())
-
-
-def _expose(*, routing: Intake, delivering: Intake) -> None:
-    for agent, intake in (("route", routing), ("deliver", delivering)):
-        IN_FLIGHT.labels(agent=agent).set_function(lambda intake=intake: intake.in_flight)  # type: ignore[misc]
-        WAITING.labels(agent=agent).set_function(lambda intake=intake: intake.waiting)  # type: ignore[misc]
-
-
 def _quarantine_in_background(
     producer: LoopProducer, failure: _Failure
 ) -> Callable[[KafkaMessage, UnreadableRecord], None]:
@@ -187,7 +167,7 @@ def _quarantine_in_background(
             failure.note(error)
 
     def on_unreadable(message: KafkaMessage, error: UnreadableRecord) -> None:
-        source = Position(topic=SUBSCRIPTIONS, partition=message.partition() or 0, offset=message.offset() or 0)
+        source = Position(topic=message.topic() or "", partition=message.partition() or 0, offset=message.offset() or 0)
         record = quarantined(source, message.key(), message.value(), [], error=error, stage="index")
         RECORDS_QUARANTINED.labels(stage="index").inc()
         task = asyncio.create_task(producer.send([record]))

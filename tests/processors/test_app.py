@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from processors.app import MOST_POLLED, instance_id, new_app, raw_topic
+from processors.app import MOST_POLLED, TOPICS, instance_id, new_app, raw_topic
 from processors.errors import WorkerError
 from processors.settings import LONGEST_TIMEOUT, WorkerSettings
 from producers.settings import KafkaSettings
-from schemas.topics import DELIVER, EVENTS
+from schemas.topics import DELIVER, EVENTS, REPLAY
 
 KAFKA = KafkaSettings(bootstrap_servers="127.0.0.1:1, localhost:2")
 
@@ -37,16 +37,17 @@ def test_one_more_topic_makes_another_member() -> None:
     """F17: a static member that comes back with one more topic causes no rebalance."""
     names = {
         instance_id(settings()),
-        instance_id(settings(), (EVENTS, DELIVER, "hookline.replay")),
+        instance_id(settings(), (*TOPICS, "hookline.next")),
+        instance_id(settings(), (EVENTS, DELIVER)),
         instance_id(settings(), (EVENTS,)),
         instance_id(settings(worker_slot="1")),
         instance_id(settings(worker_group="other")),
     }
-    assert len(names) == 5
+    assert len(names) == 6
 
 
 def test_a_member_keeps_its_name_over_restarts() -> None:
-    assert instance_id(settings()) == instance_id(settings(), (DELIVER, EVENTS))
+    assert instance_id(settings()) == instance_id(settings(), (REPLAY, DELIVER, EVENTS))
     assert new_app(settings(), KAFKA).conf.consumer_group_instance_id == instance_id(settings())
 
 

@@ -1,9 +1,10 @@
 """The way of one delivery, with a real receiver and the real Kafka: what is sent, what is recorded, what comes next."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from confluent_kafka import Consumer, Message, TopicPartition
@@ -11,6 +12,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined] # re-exported 
     AdminClient,
     OffsetSpec,
 )
+from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
 from processors.delivering import STAGE, Deliverer
@@ -18,6 +20,7 @@ from processors.endpoints import Endpoints
 from processors.index import IndexFollower, SubscriptionIndex
 from processors.intake import Taken
 from processors.outcomes import ErrorKind
+from processors.rounds import CurrentRounds
 from processors.sending import MASKED, Sender
 from processors.skipping import Finished, sending_of
 from producers.errors import ProducerClosed
@@ -25,7 +28,7 @@ from producers.handover import Handover, LoopProducer
 from producers.records import Outgoing, RecordProducer
 from schemas.codec import decode, encode
 from schemas.headers import FINISHED, delivery_headers, read_finished
-from schemas.records import Attempt, AttemptState, DeadLetter, Delivery, Position, Subscription
+from schemas.records import NOWHERE, Attempt, AttemptState, DeadLetter, Delivery, Position, Subscription
 from schemas.sealing import new_master_key, sealer_of
 from schemas.topics import ATTEMPTS, DEAD_LETTERS, DEFAULT_PARTITIONS, DELIVER, QUARANTINE, SUBSCRIPTIONS, retry_topic
 from tests.processors import made
@@ -50,6 +53,7 @@ class Desk:
     follower: IndexFollower
     index: SubscriptionIndex
     finished: Finished
+    rounds: CurrentRounds
 
     def subscribe(self, url: str, **more: object) -> Subscription:
         subscription = made.subscription(url, **more)  # type: ignore[arg-type]  # the same parameters
@@ -117,14 +121,21 @@ def written(topics: str) -> Iterator[Topics]:
 
 @pytest.fixture
 async def desk(topics: str, written: Topics, producer: LoopProducer) -> AsyncIterator[Desk]:
-    index, finished = SubscriptionIndex(), Finished()
+    index, finished, rounds = SubscriptionIndex(), Finished(), CurrentRounds()
     config = {"bootstrap.servers": topics}
     follower = IndexFollower(index, config, Handover(asyncio.get_running_loop()), on_unreadable=lambda *_: None)
     async with Sender(most_at_once=100, allow_loopback=True, user_agent="Hookline/test") as sender:
         deliverer = Deliverer(
-            follower, Endpoints(made.SEALER), sender, producer, finished, schedule=SCHEDULE, worker="slot-7"
+            follower,
+            Endpoints(made.SEALER),
+            sender,
+            producer,
+            finished=finished,
+            rounds=rounds,
+            schedule=SCHEDULE,
+            worker="slot-7",
         )
-        yield Desk(topics, written, deliverer, follower, index, finished)
+        yield Desk(topics, written, deliverer, follower, index, finished, rounds)
     await follower.stop()
 
 
@@ -134,7 +145,7 @@ def taken(delivery: Delivery, offset: int = 41, *, value: bytes | None = None) -
         key=delivery.subscription_id.encode(),
         value=encode(delivery) if value is None else value,
         headers=delivery_headers(delivery),
-        timestamp_s=0.0,
+        timestamp_s=time.time(),
     )
 
 
@@ -326,6 +337,145 @@ async def test_a_twin_takes_over_from_one_that_was_cut_off(desk: Desk) -> None:
     assert len(await desk.attempts(subscription)) == 1
 
 
+REPLAY_1, REPLAY_2 = "rpl_019aa5e1c8007000800000000000002a", "rpl_019aa5e1c8007000800000000000002b"
+
+
+class Turnstile:
+    """Answers one request each time that it is turned, and knows how many wait at once."""
+
+    def __init__(self, status: int = 204) -> None:
+        self.inside = 0
+        self.most = 0
+        self._status = status
+        self._turns = asyncio.Semaphore(0)
+
+    def turn(self) -> None:
+        self._turns.release()
+
+    async def __call__(self, _: Request, wire: Wire) -> None:
+        self.inside += 1
+        self.most = max(self.most, self.inside)
+        await self._turns.acquire()
+        self.inside -= 1
+        await wire.write(answer(self._status))
+
+
+def replays_in(receiver: Receiver) -> list[str | None]:
+    return [request.headers.get("hookline-replay") for request in receiver.requests]
+
+
+async def test_two_rounds_of_one_delivery_are_never_out_at_once(desk: Desk) -> None:
+    async with Receiver(gate := Turnstile()) as receiver:
+        subscription = desk.subscribe(receiver.url)
+        owed = made.delivery(subscription)
+        rounds = (owed, replace(owed, round=REPLAY_1), replace(owed, round=REPLAY_2))
+        tasks = [asyncio.create_task(desk.deliverer.deliver(taken(each, at))) for at, each in enumerate(rounds)]
+        for sent in (1, 2, 3):
+            await receiver.until(lambda sent=sent: len(receiver.requests) == sent)  # type: ignore[misc]
+            gate.turn()
+        await asyncio.gather(*tasks)
+    assert gate.most == 1
+    assert replays_in(receiver) == [None, REPLAY_1, REPLAY_2]
+    assert sorted(each.round for each in await desk.attempts(subscription)) == ["0", REPLAY_1, REPLAY_2]
+    assert desk.deliverer._under_way == {}
+
+
+async def test_a_retry_that_waits_for_an_attempt_is_dropped_when_a_replay_came_meanwhile(desk: Desk) -> None:
+    async with Receiver(gate := Turnstile()) as receiver:
+        subscription = desk.subscribe(receiver.url)
+        owed = made.delivery(subscription)
+        records = (replace(owed, attempt=2), replace(owed, attempt=3), replace(owed, round=REPLAY_1))
+        tasks = [asyncio.create_task(desk.deliverer.deliver(taken(each, at))) for at, each in enumerate(records)]
+        for sent in (1, 2):
+            await receiver.until(lambda sent=sent: len(receiver.requests) == sent)  # type: ignore[misc]
+            gate.turn()
+        await asyncio.gather(*tasks)
+    assert replays_in(receiver) == [None, REPLAY_1]
+    assert sorted((each.round, each.attempt) for each in await desk.attempts(subscription)) == [("0", 2), (REPLAY_1, 1)]
+
+
+async def test_a_replay_takes_its_turn_when_the_attempt_before_it_was_cut_off(desk: Desk) -> None:
+    async with Receiver(gate := Turnstile()) as receiver:
+        subscription = desk.subscribe(receiver.url)
+        owed = made.delivery(subscription)
+        first = asyncio.create_task(desk.deliverer.deliver(taken(owed, 1)))
+        await receiver.until(lambda: len(receiver.requests) == 1)
+        again = asyncio.create_task(desk.deliverer.deliver(taken(replace(owed, round=REPLAY_1), 2)))
+        await asyncio.sleep(0)
+        first.cancel()
+        await receiver.until(lambda: len(receiver.requests) == 2)
+        gate.turn()
+        gate.turn()
+        await again
+    assert replays_in(receiver) == [None, REPLAY_1]
+    assert [each.round for each in await desk.attempts(subscription)] == [REPLAY_1]
+
+
+@pytest.mark.parametrize("read_from_the_topic", [True, False])
+async def test_what_waited_in_an_earlier_round_is_dropped_without_an_outcome(
+    desk: Desk, read_from_the_topic: bool
+) -> None:
+    async with Receiver(answers(204)) as receiver:
+        subscription = desk.subscribe(receiver.url)
+        owed = made.delivery(subscription)
+        if read_from_the_topic:
+            desk.rounds.note(owed.id, REPLAY_1, datetime.now(UTC))
+        else:
+            await desk.deliverer.deliver(taken(replace(owed, round=REPLAY_1), 1))
+        before = skipped("round")
+        await desk.deliverer.deliver(taken(replace(owed, attempt=2), 2))
+        assert skipped("round") == before + 1
+        own_retry = replace(owed, round=REPLAY_1, attempt=2)
+        await desk.deliverer.deliver(taken(own_retry, 3))
+    assert set(replays_in(receiver)) == {REPLAY_1}
+    assert {each.round for each in await desk.attempts(subscription)} == {REPLAY_1}
+
+
+def skipped(why: str) -> float:
+    return REGISTRY.get_sample_value("hookline_records_skipped_total", {"why": why}) or 0.0
+
+
+async def test_a_failed_attempt_of_a_replay_waits_in_its_own_round(desk: Desk) -> None:
+    async with Receiver(answers(503)) as receiver:
+        subscription = desk.subscribe(receiver.url)
+        await desk.deliverer.deliver(taken(replace(made.delivery(subscription), round=REPLAY_1)))
+    ((topic, retry),) = await desk.retries(subscription)
+    assert (topic, retry.round, retry.attempt) == (TIERS[0], REPLAY_1, 2)
+
+
+TRIED = {
+    "works": (answers(204), True, {}, AttemptState.SUCCESS, None),
+    "while it is disabled": (answers(204), False, {}, AttemptState.SUCCESS, None),
+    "fails": (answers(503), True, {}, AttemptState.FAILED, "http"),
+    "is gone": (answers(410), True, {}, AttemptState.FAILED, "http"),
+    "hangs": (hangs(), False, {"timeout_ms": 200}, AttemptState.FAILED, "timeout"),
+}
+
+
+@pytest.mark.parametrize(("script", "enabled", "more", "state", "kind"), TRIED.values(), ids=TRIED)
+async def test_a_test_is_one_attempt_and_leaves_nothing_behind(
+    desk: Desk, *, script: Script, enabled: bool, more: dict[str, object], state: AttemptState, kind: str | None
+) -> None:
+    async with Receiver(script) as receiver:
+        subscription = desk.subscribe(receiver.url, enabled=enabled, **more)
+        tried = replace(made.delivery(subscription), is_test=True, event_position=NOWHERE)
+        await desk.deliverer.deliver(taken(tried))
+    assert len(receiver.requests) == 1
+    (attempt,) = await desk.attempts(subscription)
+    assert (attempt.state, attempt.error_kind, attempt.is_test, attempt.next_attempt_at) == (state, kind, True, None)
+    assert await desk.retries(subscription) == []
+    assert await desk.letters(subscription) == []
+
+
+async def test_a_test_of_a_subscription_that_was_deleted_meanwhile_has_failed(desk: Desk) -> None:
+    subscription = made.subscription(NOBODY)
+    await desk.follower.start()
+    await desk.deliverer.deliver(taken(replace(made.delivery(subscription), is_test=True, event_position=NOWHERE)))
+    (attempt,) = await desk.attempts(subscription)
+    assert (attempt.state, attempt.error_kind, attempt.is_test) == (AttemptState.FAILED, "deleted", True)
+    assert await desk.letters(subscription) == []
+
+
 @pytest.mark.parametrize("cut", [0, 1, 11, 40])
 async def test_what_nobody_can_read_is_quarantined_byte_for_byte_and_stops_nothing(desk: Desk, cut: int) -> None:
     subscription = desk.subscribe(NOBODY)
@@ -351,7 +501,7 @@ async def test_without_the_brokers_nothing_counts_as_done(desk: Desk) -> None:
         with pytest.raises(ProducerClosed):
             await deliverer.deliver(taken(owed))
     assert not desk.finished.has_sending(sending_of(owed))
-    assert deliverer._sending == {}
+    assert deliverer._under_way == {}
 
 
 @pytest.mark.parametrize(

@@ -70,6 +70,7 @@ class Bench:
         self.failures: list[BaseException] = []
         self.begun: list[Taken] = []
         self.prepared: list[asyncio.Future[None]] = []
+        self.generations: list[int | None] = []
         self._gates: defaultdict[tuple[Place, int], asyncio.Future[None]] = defaultdict(
             asyncio.get_running_loop().create_future
         )
@@ -111,7 +112,8 @@ class Bench:
         position = taken.position
         await self._gates[(position.topic, position.partition), position.offset]
 
-    async def _prepare(self) -> None:
+    async def _prepare(self, generation: int | None) -> None:
+        self.generations.append(generation)
         self.prepared.append(asyncio.get_running_loop().create_future())
         await self.prepared[-1]
 
@@ -249,7 +251,7 @@ async def test_the_first_record_begins_an_assignment_whatever_its_number(generat
     bench = Bench(prepares=True)
     bench.take(0, generation=generation)
     await settled()
-    assert len(bench.prepared) == 1
+    assert bench.generations == [generation]
 
 
 async def test_nothing_is_worked_on_before_prepare_has_ended() -> None:

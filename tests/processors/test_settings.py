@@ -47,6 +47,7 @@ def test_waits_that_are_none_are_refused(monkeypatch: pytest.MonkeyPatch, value:
         ("WORKER_SLOT", "a\n"),
         ("WORKER_SLOT", "x" * 41),
         ("MOST_IN_FLIGHT", "0"),
+        ("MOST_REPLAYING", "0"),
         ("MOST_HELD_RECORDS", "9"),
         ("MOST_HELD_BYTES", "1023"),
         ("SESSION_TIMEOUT_S", "5.9"),  # brokers refuse less (group.min.session.timeout.ms)

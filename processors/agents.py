@@ -1,0 +1,55 @@
+"""The agents of a worker: which topic each takes from, and how they end together."""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+
+from processors.app import raw_topic
+from processors.intake import Intake
+from processors.metrics import IN_FLIGHT, WAITING
+from schemas.topics import DELIVER, EVENTS, REPLAY
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Agents:
+    """What each agent takes into. Replays have a bound of their own: to a slow endpoint, they take no live place."""
+
+    routing: Intake
+    delivering: Intake
+    replaying: Intake
+
+    def declare(self, app: Any, partitions: int) -> None:
+        """Add them to the app, before it starts, and show how busy they are."""
+        agents = (
+            ("route", EVENTS, self.routing),
+            ("deliver", DELIVER, self.delivering),
+            ("replay", REPLAY, self.replaying),
+        )
+        for name, topic, intake in agents:
+            _declare(app, name, raw_topic(app, topic, partitions), intake)
+            IN_FLIGHT.labels(agent=name).set_function(lambda intake=intake: intake.in_flight)  # type: ignore[misc]
+            WAITING.labels(agent=name).set_function(lambda intake=intake: intake.waiting)  # type: ignore[misc]
+
+    @property
+    def sending(self) -> int:
+        """How many deliveries are being worked off."""
+        return self.delivering.in_flight + self.replaying.in_flight
+
+    @property
+    def waiting(self) -> int:
+        """How many deliveries are queued in memory."""
+        return self.delivering.waiting + self.replaying.waiting
+
+    async def stop(self, within_s: float) -> int:
+        """Stop the two that send, then the one that routes; return how many deliveries were cut off."""
+        cut = await asyncio.gather(self.delivering.stop(within_s), self.replaying.stop(within_s))
+        await self.routing.stop(within_s)
+        return sum(cut)
+
+
+def _declare(app: Any, name: str, topic: Any, intake: Intake) -> None:
+    """Declare an agent. It takes and never waits; acks are ours (`noack`), in order and when it is done."""
+
+    @app.agent(topic, name=name)
+    async def take(events: Any) -> None:
+        await intake.take_all(events.noack().events())
