@@ -61,7 +61,7 @@ class Message(Protocol):
     topic: str
     partition: int
     offset: int
-    timestamp: float
+    timestamp: float | None
     headers: object
     key: bytes | None
     value: bytes | None
@@ -155,7 +155,7 @@ class Intake:
             key=message.key,
             value=value,
             headers=_headers_of(message.headers),
-            timestamp_s=message.timestamp,
+            timestamp_s=message.timestamp or 0.0,  # None: written by a client older than Kafka 0.10
         )
         share.records += 1
         share.bytes += len(value or b"")

@@ -1,9 +1,10 @@
 """From an event to what is owed."""
 
 import json
+import time
 from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from confluent_kafka import Message
@@ -17,7 +18,7 @@ from processors.routing import STAGE, Router, checked_event, deliveries_of
 from producers.handover import LoopProducer
 from schemas.codec import UnreadableRecord, decode, encode
 from schemas.errors import InvalidInput
-from schemas.ids import EventId, OrganizationId, delivery_id_of
+from schemas.ids import EventId, OrganizationId, delivery_id_of, is_time_ordered, made_at
 from schemas.records import Attempt, AttemptState, Delivery, Event, Position, Subscription
 from schemas.topics import ATTEMPTS, DELIVER, EVENTS, QUARANTINE
 from tests.flows.conftest import records_on
@@ -33,8 +34,22 @@ def routed(event: Event, *subscriptions: Subscription) -> tuple[tuple[Delivery, 
     return owed.deliveries, owed.held
 
 
-def taken(value: bytes | None, *, key: bytes = b"k", headers: list[tuple[str, bytes]] | None = None) -> Taken:
-    return Taken(position=AT, key=key, value=value, headers=headers or [], timestamp_s=0.0)
+def taken(
+    value: bytes | None,
+    *,
+    key: bytes = b"k",
+    headers: list[tuple[str, bytes]] | None = None,
+    appended_at: float | None = None,
+) -> Taken:
+    timestamp_s = time.time() if appended_at is None else appended_at
+    return Taken(position=AT, key=key, value=value, headers=headers or [], timestamp_s=timestamp_s)
+
+
+def event_of(moment: datetime) -> Event:
+    """Return an event whose id was made by a clock that showed this moment."""
+    time_ms = (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
+    fresh = made.event()
+    return replace(fresh, id=EventId(f"evt_{time_ms:012x}{fresh.id[-20:]}"))
 
 
 def test_each_subscription_is_owed_one_delivery_of_the_same_bytes() -> None:
@@ -122,6 +137,51 @@ async def test_what_is_owed_is_on_kafka_when_routing_returns(bootstrap: str, pro
     assert dict(delivered.headers() or [])["hookline_attempt"] == b"1"
     (held,) = await records_on(bootstrap, ATTEMPTS, ours, count=1)
     assert decode(Attempt, held.value()).subscription_id == off.id
+
+
+LAST = datetime(9999, 12, 31, 23, 59, 59, 999_000, tzinfo=UTC)
+CLOCKS = {
+    "right": (NOW - timedelta(seconds=1), NOW, NOW - timedelta(seconds=1)),
+    "waited in an outbox for 6 days": (NOW - timedelta(days=6), NOW, NOW - timedelta(days=6)),
+    "waited for 8 days": (NOW - timedelta(days=8), NOW, NOW),
+    "of 1970": (datetime(1970, 1, 1, tzinfo=UTC), NOW, NOW),
+    "of 2999": (datetime(2999, 12, 31, tzinfo=UTC), NOW, NOW),
+    "the last that an id can have": (LAST, NOW, NOW),
+}
+
+
+@pytest.mark.kafka
+@pytest.mark.parametrize(("made_then", "appended", "filed"), CLOCKS.values(), ids=CLOCKS)
+async def test_whatever_a_publishers_clock_says_its_event_is_delivered_and_filed_near_its_append(
+    *, made_then: datetime, appended: datetime, filed: datetime, bootstrap: str, producer: LoopProducer
+) -> None:
+    index, wants, off = SubscriptionIndex(), made.subscription(), made.subscription(enabled=False)
+    index.put(wants)
+    index.put(off)
+    event = event_of(made_then)
+    router = Router(index, producer, schedule_version="s1")
+    await router.route(taken(encode(event), appended_at=appended.timestamp()))
+    (record,) = await records_on(bootstrap, DELIVER, lambda record: record.key() == wants.id.encode(), count=1)
+    delivery = decode(Delivery, record.value())
+    assert (delivery.event_id, made_at(delivery.id)) == (event.id, filed)
+    (held,) = await records_on(bootstrap, ATTEMPTS, lambda record: record.key() == off.id.encode(), count=1)
+    assert made_at(decode(Attempt, held.value()).delivery_id) == filed
+
+
+@pytest.mark.kafka
+@pytest.mark.parametrize("made_then", [NOW, datetime(1970, 1, 1, tzinfo=UTC), LAST])
+@pytest.mark.parametrize("timestamp_s", [-0.001, 0.0, 253_402_300_799.999, 1_831_000_000_000.0, 9.3e15])
+async def test_a_timestamp_that_is_none_ends_no_worker(
+    timestamp_s: float, made_then: datetime, bootstrap: str, producer: LoopProducer
+) -> None:
+    """A topic that the broker does not stamp has what clients wrote: -1 ms for nothing, the year 60000."""
+    index, wants = SubscriptionIndex(), made.subscription()
+    index.put(wants)
+    await Router(index, producer, schedule_version="s1").route(
+        taken(encode(event_of(made_then)), appended_at=timestamp_s)
+    )
+    (record,) = await records_on(bootstrap, DELIVER, lambda record: record.key() == wants.id.encode(), count=1)
+    assert is_time_ordered(decode(Delivery, record.value()).id, "dlv")
 
 
 @pytest.mark.kafka

@@ -6,7 +6,7 @@ import signal
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 from confluent_kafka import Consumer, Message, TopicPartition
@@ -24,8 +24,8 @@ from producers.secret_settings import UnfitSettings
 from producers.settings import KafkaSettings
 from schemas.codec import encode
 from schemas.ids import OrganizationId
-from schemas.records import Event, Subscription
-from schemas.topics import DEFAULT_PARTITIONS, EVENTS, QUARANTINE, SUBSCRIPTIONS
+from schemas.records import CurrentRound, Delivery, Event, Subscription
+from schemas.topics import ATTEMPTS, DEFAULT_PARTITIONS, DELIVER, EVENTS, QUARANTINE, REPLAY, ROUNDS, SUBSCRIPTIONS
 from tests.processors import made
 from tests.processors.conftest import SCHEDULE
 from tests.processors.receivers import Receiver, Request, Wire, answer, answers
@@ -34,6 +34,7 @@ from tests.producers.topics import arrived_on, closed_port
 pytestmark = [pytest.mark.flow, pytest.mark.kafka, pytest.mark.timeout(60)]
 
 READY_WITHIN_S = 20
+REPLAY_1 = "rpl_019aa5e1c8007000800000000000002a"
 
 
 def settings(**more: object) -> WorkerSettings:
@@ -61,6 +62,13 @@ class Running:
 
     async def publish(self, event: Event) -> None:
         await self.producer.send([Outgoing(EVENTS, event.id.encode(), encode(event), [])])
+
+    async def put(self, topic: str, *deliveries: Delivery) -> None:
+        key = deliveries[0].subscription_id.encode()
+        await self.producer.send([Outgoing(topic, key, encode(each), []) for each in deliveries])
+
+    async def replay(self, *deliveries: Delivery) -> None:
+        await self.put(REPLAY, *(replace(each, round=REPLAY_1) for each in deliveries))
 
     async def stop(self) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
@@ -117,6 +125,11 @@ async def running(
     finally:
         if not task.done():
             await worker.stop()
+
+
+async def _outcomes_of(bootstrap: str, subscription: Subscription) -> list[Message]:
+    found = await asyncio.to_thread(arrived_on, bootstrap, ATTEMPTS, partitions=DEFAULT_PARTITIONS)
+    return [record for record in found if record.key() == subscription.id.encode()]
 
 
 async def _quarantined(bootstrap: str, key: bytes) -> list[Message]:
@@ -198,16 +211,105 @@ async def test_a_worker_that_was_cut_off_sends_again_when_it_is_back(topics: str
     assert {request.headers["webhook-id"] for request in receiver.requests} == {event.id}
 
 
-async def test_a_subscription_that_nobody_can_read_is_quarantined(topics: str, producer: LoopProducer) -> None:
+@pytest.mark.parametrize("topic", [SUBSCRIPTIONS, ROUNDS])
+async def test_what_nobody_can_read_of_a_followed_topic_is_quarantined(
+    topic: str, topics: str, producer: LoopProducer
+) -> None:
     key, value = uuid.uuid4().hex.encode(), b"\x00 not Avro"
     async with running(topics, producer):
-        await producer.send([Outgoing(SUBSCRIPTIONS, key, value, [])])
+        await producer.send([Outgoing(topic, key, value, [])])
         async with asyncio.timeout(15):
             while not (found := await _quarantined(topics, key)):  # noqa: ASYNC110 - Kafka announces nothing
                 await asyncio.sleep(0.1)
     assert {record.value() for record in found} == {value}
-    assert dict(found[0].headers() or [])["__connect.errors.stage"] == b"index"
-    await producer.send([Outgoing(SUBSCRIPTIONS, key, None, [])])  # for whoever reads the topic next
+    headers = dict(found[0].headers() or [])
+    assert (headers["__connect.errors.stage"], headers["__connect.errors.topic"]) == (b"index", topic.encode())
+    await producer.send([Outgoing(topic, key, None, [])])  # for whoever reads the topic next
+
+
+async def test_a_replay_that_hangs_takes_no_place_of_live_deliveries(topics: str, producer: LoopProducer) -> None:
+    opened = asyncio.Event()
+
+    async def slow(_: Request, wire: Wire) -> None:
+        await opened.wait()
+        await wire.write(answer(204))
+
+    narrow = settings(most_in_flight=1, most_replaying=1)
+    async with (
+        Receiver(slow) as hanging,
+        Receiver(answers(204)) as receiver,
+        running(topics, producer, narrow) as worker,
+    ):
+        replayed, _ = fresh(hanging.url, timeout_ms=30_000)
+        live, event = fresh(receiver.url)
+        await worker.subscribe(replayed)
+        await worker.subscribe(live)
+        await asyncio.sleep(0.5)
+        await worker.replay(*(made.delivery(replayed) for _ in range(3)))
+        await hanging.until(lambda: len(hanging.requests) == 1, within_s=15)
+        await worker.publish(event)
+        await receiver.until(lambda: len(receiver.requests) == 1, within_s=15)
+        assert len(hanging.requests) == 1
+        opened.set()
+        await hanging.until(lambda: len(hanging.requests) == 3, within_s=15)
+        await worker.stop()
+        assert worker.unacked() == 0
+    assert [request.headers["hookline-replay"] for request in hanging.requests] == [REPLAY_1] * 3
+    assert "hookline-replay" not in receiver.requests[0].headers
+
+
+async def test_what_a_replay_finished_behind_one_that_hung_is_not_sent_again(
+    topics: str, producer: LoopProducer
+) -> None:
+    opened = asyncio.Event()
+
+    async def slow(request: Request, wire: Wire) -> None:
+        if request.body == b'"first"':
+            await opened.wait()
+        await wire.write(answer(204))
+
+    hasty = settings(stop_within_s=0)
+    async with Receiver(slow) as receiver:
+        async with running(topics, producer, hasty) as worker:
+            subscription, _ = fresh(receiver.url)
+            await worker.subscribe(subscription)
+            await asyncio.sleep(0.5)
+            await worker.replay(*(made.delivery(subscription, body=b'"%s"' % name) for name in (b"first", b"second")))
+            await receiver.until(lambda: len(receiver.requests) == 2, within_s=15)
+            async with asyncio.timeout(10):
+                while not await _outcomes_of(topics, subscription):  # noqa: ASYNC110 - Kafka announces nothing
+                    await asyncio.sleep(0.1)
+            await worker.stop()
+            assert worker.unacked() == 2
+        opened.set()
+        patient = hasty.model_copy(update={"stop_within_s": 20.0})
+        kafka = KafkaSettings(bootstrap_servers=topics)
+        again = Running(asyncio.create_task(run_worker(patient, kafka)), topics, hasty.worker_group, producer)
+        await receiver.until(lambda: len(receiver.requests) == 3, within_s=20)
+        async with asyncio.timeout(20):
+            while await asyncio.to_thread(again.unacked):  # noqa: ASYNC110 - Kafka announces nothing
+                await asyncio.sleep(0.1)
+        await again.stop()
+    assert sorted(request.body for request in receiver.requests) == [b'"first"', b'"first"', b'"second"']
+
+
+async def test_a_round_that_took_over_before_the_worker_started_is_known_to_it(
+    topics: str, producer: LoopProducer
+) -> None:
+    async with Receiver(answers(204)) as receiver:
+        subscription, _ = fresh(receiver.url)
+        waited, other = (replace(made.delivery(subscription), attempt=2) for _ in range(2))
+        current = CurrentRound(
+            delivery_id=waited.id, subscription_id=subscription.id, round=REPLAY_1, since=waited.due_at
+        )
+        await producer.send([Outgoing(ROUNDS, waited.id.encode(), encode(current), [])])
+        await producer.send([Outgoing(SUBSCRIPTIONS, subscription.id.encode(), encode(subscription), [])])
+        async with running(topics, producer) as worker:
+            await worker.put(DELIVER, waited, other)
+            await receiver.until(lambda: len(receiver.requests) == 1, within_s=15)
+            await worker.stop()
+            assert worker.unacked() == 0
+    assert [request.headers["webhook-id"] for request in receiver.requests] == [other.event_id]
 
 
 async def test_what_a_worker_cannot_go_on_with_ends_it_and_acks_nothing(
