@@ -50,6 +50,8 @@ class Agents:
 def _declare(app: Any, name: str, topic: Any, intake: Intake) -> None:
     """Declare an agent. It takes and never waits; acks are ours (`noack`), in order and when it is done."""
 
-    @app.agent(topic, name=name)
     async def take(events: Any) -> None:
         await intake.take_all(events.noack().events())
+
+    take.__qualname__ = name  # what Faust's own log lines call it
+    app.agent(topic, name=name)(take)
