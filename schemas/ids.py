@@ -22,6 +22,7 @@ QuarantineId = NewType("QuarantineId", str)
 _TIME_ORDERED: Final = re.compile(r"[a-z]{2,4}_[0-9a-f]{12}7[0-9a-f]{3}[89ab][0-9a-f]{15}")
 _ORGANIZATION: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,99}")
 _LAST_TIME: Final = "e677d21fdbff"  # 9999-12-31T23:59:59.999Z; 48 bits go on to 10889
+_LAST_TIME_MS: Final = int(_LAST_TIME, 16)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 FILED_BEFORE: Final = timedelta(days=7)  # an outbox may have waited that long for Kafka
 FILED_AFTER: Final = timedelta(days=1)
@@ -87,7 +88,7 @@ def append_time_of(timestamp_ms: int) -> datetime:
     A topic that is not stamped by the broker has whatever a client wrote, -1 for nothing: what no datetime holds
     becomes the nearest that one does, so that all who read the record file it under the same time.
     """
-    return _EPOCH + timedelta(milliseconds=min(max(timestamp_ms, 0), int(_LAST_TIME, 16)))
+    return _EPOCH + timedelta(milliseconds=min(max(timestamp_ms, 0), _LAST_TIME_MS))
 
 
 def _milliseconds(moment: datetime) -> int:
