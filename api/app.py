@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
 
 import structlog
@@ -17,11 +17,15 @@ from api.callers import Callers
 from api.database import engine_of
 from api.events import routes as events
 from api.events.publishing import EventPublishing
+from api.idempotency.describing import describe_key
+from api.idempotency.repeats import Repeats
 from api.metrics import Metrics
 from api.readiness import ReadyChecks
 from api.services import Services
 from api.settings import ApiSettings
+from api.subscriptions import actions, bulk, testing
 from api.subscriptions import routes as subscriptions
+from api.subscriptions.outcomes import Outcomes
 from api.subscriptions.tables import SubscriptionRow
 from producers.secret_settings import UnfitSettings
 from producers.settings import KafkaSettings
@@ -49,6 +53,7 @@ def create_app(settings: ApiSettings, kafka: KafkaSettings) -> FastAPI:
             kafka, metrics, largest_bytes=settings.largest_event_bytes, most_waiting=settings.most_waiting_events
         )
         app.state.engine = engine
+        app.state.repeats = Repeats(engine, sealer)
         app.state.services = Services(
             settings=settings,
             kafka=kafka,
@@ -57,10 +62,15 @@ def create_app(settings: ApiSettings, kafka: KafkaSettings) -> FastAPI:
             publishing=publishing,
             metrics=metrics,
             ready=ReadyChecks(engine, kafka),
+            outcomes=Outcomes(settings.database_url),
         )
+        listening = asyncio.create_task(app.state.services.outcomes.run())
         try:
             yield
         finally:
+            listening.cancel()
+            with suppress(asyncio.CancelledError):
+                await listening
             await asyncio.to_thread(publishing.close)
             await engine.dispose()
 
@@ -77,7 +87,7 @@ def create_app(settings: ApiSettings, kafka: KafkaSettings) -> FastAPI:
     app.state.largest_body_bytes = settings.largest_event_bytes
     app.add_middleware(Access, metrics=metrics)
     problems.add_handlers(app)
-    for router in (subscriptions.router, events.router, health.router):
+    for router in (subscriptions.router, bulk.router, actions.router, testing.router, events.router, health.router):
         app.include_router(router)
     _describe_problems(app)
     return app
@@ -112,6 +122,7 @@ def _describe_problems(app: FastAPI) -> None:
     def with_problems() -> dict[str, Any]:
         document = describe()
         document.setdefault("components", {}).setdefault("schemas", {})["Problem"] = problems.SCHEMA
+        describe_key(document)
         return document
 
     app.openapi = with_problems  # type: ignore[method-assign] # FastAPI's documented way to extend it

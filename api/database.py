@@ -1,8 +1,9 @@
 """PostgreSQL: the engine, and one transaction a request."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Annotated, Final, cast
+from contextlib import AsyncExitStack, asynccontextmanager
+from types import TracebackType
+from typing import Annotated, Final, Self, cast
 
 import asyncpg
 from fastapi import Depends, Request
@@ -79,10 +80,37 @@ def is_away(error: DBAPIError) -> bool:
     )
 
 
-async def _transaction(request: Request) -> AsyncIterator[AsyncSession]:
-    async with transaction_of(cast(AsyncEngine, request.app.state.engine)) as db:
-        yield db
+class RequestTransaction:
+    """A request's one transaction: it begins when the route asks for it, and ends before the answer goes out.
+
+    `api/requests.py` enters it around each route: a 201 before the commit could be a lie, and what makes a POST
+    idempotent is written in the same transaction. `db` is None until the route has asked.
+    """
+
+    def __init__(self, request: Request) -> None:
+        self.db: AsyncSession | None = None
+        self._request = request
+        self._stack = AsyncExitStack()
+
+    async def session(self) -> AsyncSession:
+        """Return the session, in a transaction; raises DatabaseAway."""
+        if self.db is None:
+            engine = cast(AsyncEngine, self._request.app.state.engine)
+            self.db = await self._stack.enter_async_context(transaction_of(engine))
+        return self.db
+
+    async def __aenter__(self) -> Self:
+        self._request.state.transaction = self
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stack.__aexit__(kind, error, trace)
 
 
-# "function": committed before the answer goes out, or a 201 could be a lie.
-Db = Annotated[AsyncSession, Depends(_transaction, scope="function")]
+async def _session(request: Request) -> AsyncSession:
+    return await cast(RequestTransaction, request.state.transaction).session()
+
+
+Db = Annotated[AsyncSession, Depends(_session)]

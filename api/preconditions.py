@@ -1,9 +1,10 @@
 """Conditional requests: entity tags, If-Match and If-None-Match (RFC 9110, 8.8.3 and 13)."""
 
 import re
-from typing import Final
+from collections.abc import Set as AbstractSet
+from typing import Annotated, Final
 
-from fastapi import Request
+from fastapi import Depends, Header, Request
 
 from api.errors import PreconditionFailed
 
@@ -11,19 +12,31 @@ _TAG: Final = re.compile(r'(W/)?("[^"]*")')
 _SAFE: Final = {"GET", "HEAD"}
 
 
+def _if_match(
+    if_match: Annotated[
+        str | None, Header(description="Do it only if the ETag is one of these, else 412.", examples=['"3"'])
+    ] = None,
+) -> None:
+    """Only for OpenAPI: `is_unchanged` reads the header."""
+
+
+conditional: Final = Depends(_if_match)
+
+
 def etag_of(version: int) -> str:
     """Return the strong entity tag of a thing's version."""
     return f'"{version}"'
 
 
-def is_unchanged(request: Request, etag: str) -> bool:
+def is_unchanged(request: Request, etag: str, *, or_etags: AbstractSet[str] = frozenset()) -> bool:
     """Return whether a GET may be answered with 304.
 
     Raises PreconditionFailed when the request's conditions do not hold. If-Match compares strongly and goes first,
-    If-None-Match compares weakly (13.2.2). The thing exists.
+    If-None-Match compares weakly (13.2.2). The thing exists. `or_etags` hold for If-Match as well: tags of the same
+    version, shown otherwise.
     """
     wanted = request.headers.get("if-match")
-    if wanted is not None and wanted.strip() != "*" and etag not in _tags(wanted, weak=False):
+    if wanted is not None and wanted.strip() != "*" and _tags(wanted, weak=False).isdisjoint({etag, *or_etags}):
         raise PreconditionFailed(f"it has changed: its ETag is {etag}", headers={"ETag": etag})
     unwanted = request.headers.get("if-none-match")
     if unwanted is None or (unwanted.strip() != "*" and etag not in _tags(unwanted, weak=True)):

@@ -28,6 +28,7 @@ _TITLES: Final = {  # a phrase that stays the same for a kind; HTTPStatus's own 
     401: "Not authenticated",
     404: "Not found",
     405: "Method not allowed",
+    409: "Conflict",
     412: "Precondition failed",
     413: "Body too large",
     415: "Unsupported media type",
@@ -73,17 +74,23 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
 def problem(request: Request, refusal: Refusal, *, status: int | None = None) -> Response:
     """Return the document for a refusal, with its headers."""
     status = status or int(refusal.status)
+    document = document_of(refusal, request_id=request_id_of(request), status=status)
+    return Response(orjson.dumps(document), status, headers=refusal.headers, media_type=MEDIA_TYPE)
+
+
+def document_of(refusal: Refusal, *, request_id: str, status: int) -> dict[str, object]:
+    """Return the document itself, which also stands for one item of many that were asked for."""
     title = _TITLES.get(status) or HTTPStatus(status).phrase
     document: dict[str, object] = {
         "type": f"urn:hookline:problem:{title.lower().replace(' ', '-')}",
         "title": title,
         "status": status,
         "detail": _speakable(refusal.detail),
-        "request_id": request_id_of(request),
+        "request_id": request_id,
     }
     if refusal.flaws:
         document["errors"] = [_flaw(flaw) for flaw in refusal.flaws[:_MOST_FLAWS]]
-    return Response(orjson.dumps(document), status, headers=refusal.headers, media_type=MEDIA_TYPE)
+    return document
 
 
 def request_id_of(request: Request) -> str:

@@ -1,7 +1,8 @@
 """What every request under `/api/v1` passes before its route: who is calling, then its body as JSON.
 
 In this order: nobody's body is read before we know who sends it. The body is counted while it comes in, so that neither
-a wrong Content-Length nor a chunked body fills the memory.
+a wrong Content-Length nor a chunked body fills the memory. Around the route are its transaction and, for a POST that
+names an `Idempotency-Key`, the answer that is kept for it.
 """
 
 import json
@@ -16,7 +17,10 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict
 
 from api.callers import Callers
+from api.database import RequestTransaction
 from api.errors import BodyTooLarge, Flaw, InvalidRequest, MalformedJson, NotJson
+from api.idempotency.keys import KEY_HEADER
+from api.idempotency.repeats import Repeats
 from schemas.redaction import Json
 
 DEEPEST_JSON: Final = 100  # levels; orjson writes 254, and Python's own recursion has room for these
@@ -39,10 +43,15 @@ class JsonRoute(APIRoute):
 
         async def handle_known(request: Request) -> Response:
             request.state.caller = cast(Callers, request.app.state.callers).identify(request)
+            body = b""
             if takes_body:
                 request = _JsonRequest(request.scope, request.receive)
                 await request.read(most_bytes=request.app.state.largest_body_bytes)
-            return await handle(request)
+                body = await request.body()
+            if request.method == "POST" and KEY_HEADER in request.headers:
+                return await cast(Repeats, request.app.state.repeats).answered(request, body, handle)
+            async with RequestTransaction(request):
+                return await handle(request)
 
         return handle_known
 

@@ -10,6 +10,7 @@ from api.events.publishing import EventPublishing
 from api.metrics import Metrics
 from api.readiness import ReadyChecks
 from api.settings import ApiSettings
+from api.subscriptions.outcomes import Outcomes
 from producers.settings import KafkaSettings
 from schemas.sealing import Sealer
 
@@ -25,6 +26,7 @@ class Services:
     publishing: EventPublishing
     metrics: Metrics
     ready: ReadyChecks
+    outcomes: Outcomes
 
 
 def _services(request: Request) -> Services:

@@ -43,6 +43,8 @@ class ApiSettings(BaseSettings):
     """Bytes of JSON that a request's body may have; more is answered with 413."""
     most_waiting_events: int = Field(default=1000, ge=1)
     """Events that may wait for Kafka at once in this process; one more is answered with 503."""
+    failing_after: int = Field(default=3, ge=1)
+    """Failed attempts in a row after which an enabled subscription is shown as `failing`."""
     api_host: str = "127.0.0.1"
     """The address to listen on."""
     api_port: int = Field(default=8000, ge=0, le=65535)

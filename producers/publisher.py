@@ -128,6 +128,11 @@ class Publisher:
         self._producer.produce(self._record(event, traceparent), report)
         return receipt
 
+    @property
+    def records(self) -> RecordProducer:
+        """What hands its records to Kafka, for a process that has other records too: one client is enough."""
+        return self._producer
+
     def flush(self, timeout_s: float = 30.0) -> int:
         """Wait until the brokers have every event, `timeout_s` at most; return how many they do not have yet."""
         return self._producer.flush(timeout_s)

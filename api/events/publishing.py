@@ -8,6 +8,7 @@ from api.events.bodies import NewEvent
 from api.metrics import Metrics
 from producers.errors import BrokersAway, ProducingError, QueueFull
 from producers.publisher import Publisher
+from producers.records import RecordProducer
 from producers.settings import KafkaSettings
 from schemas.errors import InvalidInput
 from schemas.ids import EventId, OrganizationId
@@ -59,6 +60,11 @@ class EventPublishing:
             return await asyncio.wait_for(receipt, _DEADLINE_S)
         except TimeoutError:
             raise BrokersAway("the Kafka client reports nothing; the event may still arrive") from None
+
+    @property
+    def records(self) -> RecordProducer:
+        """The process's producer, for records that are no events; its reports come in a thread of their own."""
+        return self._publisher.records
 
     def close(self) -> None:
         """Give what waits a few seconds, then give it up."""

@@ -6,11 +6,12 @@ from datetime import datetime
 from typing import Annotated, Any, Final, TypeVar
 
 import orjson
-from pydantic import AfterValidator, BaseModel, Field, JsonValue, SecretStr
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, SecretStr
 from pydantic_core import PydanticCustomError
 
 from api.requests import JsonBody
 from api.subscriptions.headers import MASK, check_headers, checked_header
+from api.subscriptions.tables import SubscriptionState
 from schemas.catalogue import catalogue
 from schemas.errors import InvalidInput
 from schemas.patterns import checked_pattern
@@ -21,10 +22,30 @@ MOST_EVENT_TYPES: Final = 100
 LARGEST_METADATA_BYTES: Final = 8192
 _HEX_SECRET: Final = re.compile(r"[0-9A-Fa-f]{64}")
 
+_SETTINGS: Final[dict[str, Any]] = {
+    "url": "https://example.com/webhooks",
+    "event_types": ["user.created", "quest.*"],
+    "description": "Billing",
+    "timeout_s": 10,
+    "metadata": {"team": "billing"},
+}
+_SHOWN: Final[dict[str, Any]] = {
+    **_SETTINGS,
+    "id": "sub_019a9f2a11127a3b8c4d5e6f708192a3",
+    "headers": {"X-Team": "***"},
+    "enabled": True,
+    "state": "enabled",
+    "disabled_reason": None,
+    "disabled_at": None,
+    "version": 1,
+    "created_at": "2026-11-21T09:30:00Z",
+    "updated_at": "2026-11-21T09:30:00Z",
+}
+
 T = TypeVar("T")
 
 
-def _holds(check: Callable[[T], object]) -> AfterValidator:
+def holds(check: Callable[[T], object]) -> AfterValidator:
     """Return a validator that keeps the value when `check` raises no InvalidInput; pydantic adds where it stands."""
 
     def validate(value: T) -> T:
@@ -71,12 +92,12 @@ def _check_secret(secret: SecretStr) -> None:
 def key_of_given(secret: SecretStr) -> bytes:
     """Return the key bytes of a caller's own secret.
 
-    `whsec_…` as Standard Webhooks writes it, or 64 hexadecimal characters from an older system: they are taken as the
-    32 bytes that they spell, and belong to `whsec_` and base64 of these bytes from then on. Raises InvalidInput, never
-    quoting the secret.
+    `whsec_…` as Standard Webhooks writes it, or 64 hexadecimal characters from an older system. Such systems give the
+    text itself to HMAC (`hmac.new(secret.encode(), …)`), so the key is its 64 ASCII bytes, not the 32 that it spells:
+    a receiver goes on with the string that it has. Raises InvalidInput, never quoting the secret.
     """
     text = secret.get_secret_value()
-    return bytes.fromhex(text) if _HEX_SECRET.fullmatch(text) else key_of(text)
+    return text.encode("ascii") if _HEX_SECRET.fullmatch(text) else key_of(text)
 
 
 def _without_default(schema: dict[str, Any]) -> None:
@@ -84,7 +105,7 @@ def _without_default(schema: dict[str, Any]) -> None:
 
 
 Url = Annotated[str, Field(min_length=1, max_length=2048, examples=["https://example.com/webhooks"])]
-Pattern = Annotated[str, _holds(lambda pattern: checked_pattern(pattern, catalogue()))]
+Pattern = Annotated[str, holds(lambda pattern: checked_pattern(pattern, catalogue()))]
 EventTypes = Annotated[
     list[Pattern],
     Field(
@@ -93,26 +114,38 @@ EventTypes = Annotated[
         description="Names, `user.*` for all that begin with `user.`, or `*` for all.",
         examples=[["user.created", "quest.*"]],
     ),
-    _holds(_check_event_types),
+    holds(_check_event_types),
 ]
 Description = Annotated[str, Field(max_length=1000)]
-OwnHeaders = Annotated[dict[str, str], Field(description="Sent with every webhook."), _holds(_check_new_headers)]
+OwnHeaders = Annotated[dict[str, str], Field(description="Sent with every webhook."), holds(_check_new_headers)]
+HeadersReplaced = Annotated[
+    dict[str, str],
+    Field(description="Sent with every webhook; `***` takes over the value that is kept under this name."),
+    holds(_check_own_headers),
+]
 HeadersPatch = Annotated[
     dict[str, str | None],
     Field(description="Merged with those that are kept: null removes one, `***` leaves it as it is."),
-    _holds(_check_own_headers),
+    holds(_check_own_headers),
 ]
 TimeoutS = Annotated[float, Field(ge=1, le=60, allow_inf_nan=False, description="Seconds one attempt may take.")]
-Metadata = Annotated[dict[str, JsonValue], _holds(check_metadata)]
+Metadata = Annotated[dict[str, JsonValue], holds(check_metadata)]
 Secret = Annotated[
     SecretStr,
-    Field(description="Your own: `whsec_…` of 24 to 64 bytes, or 64 hexadecimal characters for 32 bytes."),
-    _holds(_check_secret),
+    Field(
+        description=(
+            "Your own: `whsec_…` of 24 to 64 bytes, or 64 hexadecimal characters from an older system. These are the "
+            "key as they stand, as 64 bytes of ASCII: the answer shows them as `whsec_` and base64 of these bytes."
+        )
+    ),
+    holds(_check_secret),
 ]
 
 
 class NewSubscription(JsonBody):
     """What makes a subscription. null is the same as leaving an optional field out."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{**_SETTINGS, "headers": {"X-Team": "billing"}}]})
 
     url: Url
     event_types: EventTypes
@@ -122,6 +155,20 @@ class NewSubscription(JsonBody):
     enabled: bool = True
     metadata: Metadata | None = None
     secret: Secret | None = None
+
+
+class SubscriptionReplacement(JsonBody):
+    """All that a subscription says, its secret apart: a field that is left out, or null, gets its default."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{**_SETTINGS, "headers": {"X-Team": "***"}}]})
+
+    url: Url
+    event_types: EventTypes
+    description: Description | None = None
+    headers: HeadersReplaced | None = None
+    timeout_s: TimeoutS | None = Field(default=None, description="Seconds one attempt may take; 15 unless given.")
+    enabled: bool = True
+    metadata: Metadata | None = None
 
 
 class SubscriptionPatch(JsonBody):
@@ -142,6 +189,8 @@ class SubscriptionPatch(JsonBody):
 class SubscriptionBody(BaseModel):
     """A subscription as it is shown: never its secret, and its own headers without their values."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [_SHOWN]})
+
     id: str
     url: str
     event_types: list[str]
@@ -149,7 +198,13 @@ class SubscriptionBody(BaseModel):
     headers: dict[str, str] = Field(description=f"Their values are hidden: `{MASK}`.")
     timeout_s: float
     enabled: bool
-    disabled_reason: str | None = Field(description="`manual` when a caller disabled it; null while it is enabled.")
+    state: SubscriptionState = Field(description="`failing`: enabled, and its last attempts failed, three or more.")
+    disabled_reason: str | None = Field(
+        description=(
+            "`manual`: a caller did it; `gone`: the receiver answered 410; `exhausted`: deliveries in a row were given "
+            "up; `failing`: attempts in a row failed for a day or more; null while it is enabled."
+        )
+    )
     disabled_at: datetime | None = Field(description="When it was disabled; null while it is enabled.")
     metadata: dict[str, JsonValue]
     version: int = Field(description="Rises with every change; the ETag holds it too.")
@@ -157,7 +212,9 @@ class SubscriptionBody(BaseModel):
     updated_at: datetime
 
 
-class CreatedSubscription(SubscriptionBody):
-    """A subscription that was just made, with its secret: this is the only answer that shows it."""
+class SubscriptionWithSecret(SubscriptionBody):
+    """A subscription that was just made or got another secret: this is the only answer that shows it."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{**_SHOWN, "secret": f"whsec_{'A' * 43}="}]})
 
     secret: str

@@ -6,19 +6,19 @@ from datetime import UTC, datetime
 from typing import cast
 
 import orjson
-from pydantic import JsonValue
+from pydantic import JsonValue, SecretStr
 
 from api.subscriptions.bodies import (
     DEFAULT_TIMEOUT_S,
-    CreatedSubscription,
     NewSubscription,
     SubscriptionBody,
     SubscriptionPatch,
+    SubscriptionReplacement,
     check_metadata,
     key_of_given,
 )
-from api.subscriptions.headers import MASK, merged
-from api.subscriptions.tables import MANUAL, SubscriptionRow
+from api.subscriptions.headers import MASK, merged, replaced
+from api.subscriptions.tables import MANUAL, SubscriptionRow, SubscriptionState
 from schemas.errors import InvalidInput
 from schemas.ids import OrganizationId, new_subscription_id
 from schemas.redaction import Json
@@ -30,7 +30,7 @@ def row_of(
     body: NewSubscription, *, url: str, organization_id: OrganizationId, sealer: Sealer
 ) -> tuple[SubscriptionRow, str]:
     """Return a new row for a checked URL, and its secret as `whsec_…`, which is not shown again."""
-    secret = new_secret() if body.secret is None else _written(key_of_given(body.secret))
+    secret = secret_of(body.secret)
     now = datetime.now(UTC)
     row = SubscriptionRow(
         id=new_subscription_id(),
@@ -49,9 +49,27 @@ def row_of(
         updated_at=now,
     )
     row.headers = _sealed_headers(sealer, row, body.headers or {})
-    row.secrets = [sealer.seal(key_of(secret), organization=organization_id, row=row.id, purpose=SECRET_PURPOSE)]
+    row.secrets = [sealed_secret(secret, row, sealer)]
     row.secrets_expire_at = [None]
     return row, secret
+
+
+def secret_of(given: SecretStr | None) -> str:
+    """Return a fresh secret, or the caller's own, as `whsec_…`."""
+    return new_secret() if given is None else PREFIX + base64.b64encode(key_of_given(given)).decode()
+
+
+def sealed_secret(secret: str, row: SubscriptionRow, sealer: Sealer) -> bytes:
+    """Return a secret's key sealed for a row."""
+    return sealer.seal(key_of(secret), organization=row.organization_id, row=row.id, purpose=SECRET_PURPOSE)
+
+
+def opened_secrets(row: SubscriptionRow, sealer: Sealer) -> list[bytes]:
+    """Return the keys of a row, newest first."""
+    return [
+        sealer.open(sealed, organization=row.organization_id, row=row.id, purpose=SECRET_PURPOSE)
+        for sealed in row.secrets
+    ]
 
 
 def apply(patch: SubscriptionPatch, row: SubscriptionRow, *, url: str | None, sealer: Sealer) -> None:
@@ -76,6 +94,24 @@ def apply(patch: SubscriptionPatch, row: SubscriptionRow, *, url: str | None, se
         _apply_headers(patch.headers, row, sealer)
 
 
+def replace(body: SubscriptionReplacement, row: SubscriptionRow, *, url: str, sealer: Sealer) -> None:
+    """Make a row say what `body` says, its secret apart; `url` is its URL, checked.
+
+    Raises InvalidInput when a header is to keep a value and has none.
+    """
+    try:
+        headers = replaced(_opened_headers(sealer, row), body.headers or {})
+    except InvalidInput as error:
+        raise InvalidInput(error.detail, pointer="/headers") from error
+    row.url = url
+    row.event_types = body.event_types
+    row.description = body.description
+    row.timeout_ms = _milliseconds(body.timeout_s)
+    row.about = cast(dict[str, Json], body.metadata or {})
+    row.headers = _sealed_headers(sealer, row, headers)
+    set_enabled(row, body.enabled, reason=MANUAL)
+
+
 def set_enabled(row: SubscriptionRow, enabled: bool, *, reason: str) -> None:
     """Enable or disable; what is so already keeps its time and its reason."""
     if row.enabled == enabled:
@@ -86,7 +122,7 @@ def set_enabled(row: SubscriptionRow, enabled: bool, *, reason: str) -> None:
     row.enabled_at, row.disabled_at = (now, None) if enabled else (row.enabled_at, now)
 
 
-def shown(row: SubscriptionRow, sealer: Sealer) -> SubscriptionBody:
+def shown(row: SubscriptionRow, state: SubscriptionState, sealer: Sealer) -> SubscriptionBody:
     """Return a row as its body: the secret stays out, header values are hidden."""
     return SubscriptionBody(
         id=row.id,
@@ -96,6 +132,7 @@ def shown(row: SubscriptionRow, sealer: Sealer) -> SubscriptionBody:
         headers=dict.fromkeys(_opened_headers(sealer, row), MASK),
         timeout_s=row.timeout_ms / 1000,
         enabled=row.enabled,
+        state=state,
         disabled_reason=row.disabled_reason,
         disabled_at=row.disabled_at,
         metadata=row.about,
@@ -103,15 +140,6 @@ def shown(row: SubscriptionRow, sealer: Sealer) -> SubscriptionBody:
         created_at=row.created_at,
         updated_at=row.updated_at,
     )
-
-
-def shown_once(row: SubscriptionRow, secret: str, sealer: Sealer) -> CreatedSubscription:
-    """Return a new row as its body, with the secret."""
-    return CreatedSubscription(**dict(shown(row, sealer)), secret=secret)
-
-
-def _written(key: bytes) -> str:
-    return PREFIX + base64.b64encode(key).decode()
 
 
 def _milliseconds(timeout_s: float | None) -> int:

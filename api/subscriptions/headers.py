@@ -9,6 +9,7 @@ from schemas.errors import InvalidInput
 MOST_HEADERS: Final = 20
 LONGEST_VALUE: Final = 4096
 MASK: Final = "***"  # instead of every value: most of them are credentials
+_NOTHING_KEPT: Final = f"{MASK} stands for a value that is kept, and there is none of this name"
 
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}")  # RFC 9110, 5.6.2
 _VALUE: Final = re.compile(r"[!-~](?:[ \t!-~]*[!-~])?")  # RFC 9110, 5.5, without the obsolete bytes above ASCII
@@ -50,7 +51,16 @@ def merged(kept: Mapping[str, str], change: Mapping[str, str | None]) -> dict[st
         elif value != MASK:
             result[name.lower()] = (name, value)
         elif name.lower() not in result:
-            raise InvalidInput(f"{MASK} stands for a value that is kept, and there is none of this name")
+            raise InvalidInput(_NOTHING_KEPT)
     headers = dict(result.values())
     check_headers(headers)
     return headers
+
+
+def replaced(kept: Mapping[str, str], given: Mapping[str, str]) -> dict[str, str]:
+    """Return `given`, the mask replaced by the value that is kept under the same name."""
+    values = {name.lower(): value for name, value in kept.items()}
+    for name, value in given.items():
+        if value == MASK and name.lower() not in values:
+            raise InvalidInput(_NOTHING_KEPT)
+    return {name: values[name.lower()] if value == MASK else value for name, value in given.items()}

@@ -6,14 +6,30 @@ to change a row, and both hold its lock, which keeps the order of its records (p
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Final
 
-from sqlalchemy import ARRAY, BigInteger, DateTime, Index, LargeBinary, Text, select
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    ColumnElement,
+    DateTime,
+    Index,
+    LargeBinary,
+    Text,
+    case,
+    delete,
+    false,
+    func,
+    select,
+    true,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
 from api.database import Base
+from api.projection.tables import HealthRow
 from producers.outbox import add_to_outbox
 from producers.records import Outgoing
 from schemas.codec import encode
@@ -23,6 +39,14 @@ from schemas.redaction import Json
 from schemas.topics import SUBSCRIPTIONS
 
 MANUAL: Final = "manual"  # disabled_reason: a caller did it
+
+
+class SubscriptionState(StrEnum):
+    """How a subscription stands. `failing` is derived: enabled, and so many attempts in a row have failed."""
+
+    ENABLED = "enabled"
+    DISABLED = "disabled"
+    FAILING = "failing"
 
 
 class SubscriptionRow(Base):
@@ -59,18 +83,33 @@ class SubscriptionRow(Base):
 
 
 async def stored(db: AsyncSession, row: SubscriptionRow) -> None:
-    """Write a new row, or one that `subscription_to_change` locked, as its next version, and tell the workers."""
+    """Write a new row, or one that `subscription_to_change` locked, as its next version, and tell the workers.
+
+    Secrets that have expired go: they sign no more (the worker looks at their time itself).
+    """
     row.version = (row.version or 0) + 1
     row.updated_at = datetime.now(UTC)
+    _forget_expired_secrets(row, now=row.updated_at)
     db.add(row)
     await db.flush()
     await add_to_outbox(db, Outgoing(SUBSCRIPTIONS, row.id.encode(), encode(record_of(row)), []))
 
 
+def _forget_expired_secrets(row: SubscriptionRow, *, now: datetime) -> None:
+    expiring = zip(row.secrets, row.secrets_expire_at, strict=True)
+    kept = [(secret, at) for secret, at in expiring if at is None or at > now]
+    if len(kept) < len(row.secrets):
+        row.secrets, row.secrets_expire_at = [secret for secret, _ in kept], [at for _, at in kept]
+
+
 async def removed(db: AsyncSession, row: SubscriptionRow) -> None:
-    """Delete a row that `subscription_to_change` locked, and tell the workers with a tombstone."""
+    """Delete a row that `subscription_to_change` locked, and tell the workers with a tombstone.
+
+    What the projection knows of its health goes after it: the projection locks in this order too.
+    """
     await db.delete(row)
     await db.flush()
+    await db.execute(delete(HealthRow).where(HealthRow.subscription_id == row.id))
     await add_to_outbox(db, Outgoing(SUBSCRIPTIONS, row.id.encode(), None, []))
 
 
@@ -96,26 +135,52 @@ async def subscription_to_change(
     return (await db.execute(wanted)).scalar_one_or_none()
 
 
+async def subscriptions_to_change(
+    db: AsyncSession, organization_id: OrganizationId, subscription_ids: Sequence[str]
+) -> dict[str, SubscriptionRow]:
+    """Return those of an organization's subscriptions that are there, by id, all locked.
+
+    They are locked in the order of their ids: two who change the same ones wait for each other, never in a circle.
+    """
+    wanted = (
+        select(SubscriptionRow)
+        .where(SubscriptionRow.organization_id == organization_id, SubscriptionRow.id.in_(subscription_ids))
+        .order_by(SubscriptionRow.id)
+        .with_for_update()
+    )
+    return {row.id: row for row in (await db.execute(wanted)).scalars()}
+
+
+async def state_of(db: AsyncSession, row: SubscriptionRow, *, failing_after: int) -> SubscriptionState:
+    """Return how a subscription stands; failing: `failing_after` attempts in a row failed since it was enabled."""
+    if not row.enabled:
+        return SubscriptionState.DISABLED
+    known = select(_state(failing_after)).where(SubscriptionRow.id == row.id)
+    return SubscriptionState((await db.execute(known)).scalar_one())
+
+
 async def subscriptions_of(
     db: AsyncSession,
     organization_id: OrganizationId,
     *,
+    failing_after: int,
     after: str = "",
     limit: int,
-    enabled: bool | None = None,
+    state: SubscriptionState | None = None,
     event_type: str | None = None,
     text: str | None = None,
-) -> Sequence[SubscriptionRow]:
-    """Return up to `limit` of an organization's subscriptions, oldest first, those past id `after`.
+) -> Sequence[tuple[SubscriptionRow, SubscriptionState]]:
+    """Return up to `limit` of an organization's subscriptions and how they stand, oldest first, those past id `after`.
 
-    `event_type` finds those that would receive it, whether they name it or have a pattern that takes it; a pattern
-    (`user.*`) finds those that have this pattern or a wider one. `text` is looked for in URL and description.
+    `state` finds those that stand so: one that is failing is not among the enabled. `event_type` finds those that would
+    receive it, whether they name it or have a pattern that takes it; a pattern (`user.*`) finds those that have this
+    pattern or a wider one. `text` is looked for in URL and description.
     """
-    wanted = select(SubscriptionRow).where(
+    wanted = select(SubscriptionRow, _state(failing_after)).where(
         SubscriptionRow.organization_id == organization_id, SubscriptionRow.id > after
     )
-    if enabled is not None:
-        wanted = wanted.where(SubscriptionRow.enabled.is_(enabled))
+    if state is not None:
+        wanted = wanted.where(*_stands(state, failing_after))
     if event_type is not None:
         wanted = wanted.where(SubscriptionRow.event_types.bool_op("&&")(patterns_that_take(event_type)))
     if text is not None:
@@ -123,7 +188,31 @@ async def subscriptions_of(
             SubscriptionRow.url.icontains(text, autoescape=True)
             | SubscriptionRow.description.icontains(text, autoescape=True)
         )
-    return (await db.execute(wanted.order_by(SubscriptionRow.id).limit(limit))).scalars().all()
+    found = await db.execute(wanted.order_by(SubscriptionRow.id).limit(limit))
+    return [(row, SubscriptionState(state)) for row, state in found]
+
+
+def _is_failing(failing_after: int) -> ColumnElement[bool]:
+    """Return whether an enabled subscription is failing: looked up by key for each row, whatever the planner thinks."""
+    its = HealthRow.subscription_id == SubscriptionRow.id
+    since_enabled = func.coalesce(HealthRow.last_attempt_at >= SubscriptionRow.enabled_at, true())
+    failing = select((HealthRow.failed_attempts >= failing_after) & since_enabled).where(its)
+    return func.coalesce(failing.correlate(SubscriptionRow).scalar_subquery(), false())
+
+
+def _stands(state: SubscriptionState, failing_after: int) -> list[ColumnElement[bool]]:
+    if state is SubscriptionState.DISABLED:
+        return [SubscriptionRow.enabled.is_(False)]
+    failing = _is_failing(failing_after)
+    return [SubscriptionRow.enabled.is_(True), failing if state is SubscriptionState.FAILING else ~failing]
+
+
+def _state(failing_after: int) -> ColumnElement[str]:
+    return case(
+        (SubscriptionRow.enabled.is_(False), SubscriptionState.DISABLED.value),
+        (_is_failing(failing_after), SubscriptionState.FAILING.value),
+        else_=SubscriptionState.ENABLED.value,
+    )
 
 
 def patterns_that_take(event_type: str) -> list[str]:

@@ -2,47 +2,17 @@
 
 import asyncio
 from datetime import UTC, datetime
-from typing import Any
 
-import asyncpg
 import httpx
 import orjson
 import pytest
 
-from schemas.codec import decode
-from schemas.records import Subscription
-from schemas.sealing import HEADERS_PURPOSE, SECRET_PURPOSE, sealer_of
+from schemas.sealing import HEADERS_PURPOSE, SECRET_PURPOSE
 from schemas.signing import key_of
-from tests.api.conftest import MASTER_KEYS
 from tests.api.problem import pointers_of, problem_of
+from tests.api.subscriptions.making import MINIMAL, PATH, SEALER, UNKNOWN, URL, made, outbox_of
 
 pytestmark = pytest.mark.postgres
-
-PATH = "/api/v1/subscriptions"
-URL = "https://93.184.216.34/in"  # an address: no name is looked up
-MINIMAL: dict[str, Any] = {"url": URL, "event_types": ["user.created"]}
-UNKNOWN = "sub_019a9f2b6c7d7e8f9a0b1c2d3e4f5a6b"
-SEALER = sealer_of(MASTER_KEYS)
-
-
-async def made(api: httpx.AsyncClient, **fields: object) -> dict[str, Any]:
-    response = await api.post(PATH, json={**MINIMAL, **fields})
-    assert response.status_code == 201, response.text
-    body: dict[str, Any] = response.json()
-    return body
-
-
-async def outbox_of(url: str, subscription_id: str) -> list[Subscription | None]:
-    """Return what the workers will learn of a subscription, oldest first; None is a tombstone."""
-    db = await asyncpg.connect(url)
-    try:
-        rows = await db.fetch(
-            "SELECT value FROM outbox WHERE topic = 'hookline.subscriptions' AND key = $1 ORDER BY id",
-            subscription_id.encode(),
-        )
-    finally:
-        await db.close()
-    return [None if row["value"] is None else decode(Subscription, row["value"]) for row in rows]
 
 
 async def test_a_subscription_is_made_with_defaults_and_a_secret_shown_once(api: httpx.AsyncClient) -> None:
@@ -61,6 +31,7 @@ async def test_a_subscription_is_made_with_defaults_and_a_secret_shown_once(api:
         "headers": {},
         "timeout_s": 15.0,
         "enabled": True,
+        "state": "enabled",
         "disabled_reason": None,
         "disabled_at": None,
         "metadata": {},
@@ -104,7 +75,7 @@ async def test_neither_secret_nor_header_values_are_shown_again(api: httpx.Async
     ("secret", "kept"),
     [
         ("whsec_" + "AAAA" * 8, "whsec_" + "AAAA" * 8),
-        ("00" * 32, "whsec_" + "A" * 43 + "="),  # an older system's, as the 32 bytes it spells
+        ("00" * 32, "whsec_" + "MDAw" * 21 + "MA=="),  # an older system's, as the 64 characters it is
     ],
 )
 async def test_a_caller_may_bring_a_secret(api: httpx.AsyncClient, secret: str, kept: str) -> None:
@@ -194,7 +165,7 @@ async def test_development_allows_plain_http_on_loopback(development_api: httpx.
         ({"description": None}, {"description": None}),
         ({"timeout_s": 1}, {"timeout_s": 1.0}),
         ({"timeout_s": None}, {"timeout_s": 15.0}),
-        ({"enabled": False}, {"enabled": False, "disabled_reason": "manual"}),
+        ({"enabled": False}, {"enabled": False, "state": "disabled", "disabled_reason": "manual"}),
         ({"headers": {"x-a": None, "X-B": "2"}}, {"headers": {"X-B": "***"}}),
         ({"headers": {"X-A": "***"}}, {}),
         ({"headers": None}, {"headers": {}}),

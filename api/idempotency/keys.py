@@ -1,0 +1,49 @@
+"""The `Idempotency-Key` of a POST, and by what two requests are the same.
+
+https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/
+"""
+
+import hashlib
+import re
+from dataclasses import dataclass
+from typing import Final, cast
+
+from fastapi import Request
+
+from api.callers import Caller
+from api.errors import Flaw, InvalidRequest
+from schemas.ids import OrganizationId
+
+KEY_HEADER: Final = "Idempotency-Key"
+LONGEST_KEY: Final = 255
+_KEY: Final = re.compile(r"[!-~]{1,255}")
+
+
+@dataclass(frozen=True, slots=True)
+class KeyedPost:
+    """A POST that named a key. `fingerprint` is SHA-256 of method, path, query and body."""
+
+    organization_id: OrganizationId
+    key: str
+    fingerprint: bytes
+
+
+def keyed_post(request: Request, body: bytes) -> KeyedPost:
+    """Return what a request with the header asks to be done once; raises InvalidRequest when its key is none.
+
+    A key belongs to the organization. It is taken as it stands: with quotes around it, it is another key.
+    """
+    given = request.headers.getlist(KEY_HEADER)
+    if len(given) != 1 or not _KEY.fullmatch(given[0]):
+        flaw = Flaw(f"give one key of 1 to {LONGEST_KEY} visible ASCII characters", header=KEY_HEADER)
+        raise InvalidRequest(f"{KEY_HEADER}: {flaw.detail}", flaws=[flaw])
+    caller = cast(Caller, request.state.caller)
+    return KeyedPost(caller.organization_id, given[0], _fingerprint_of(request, body))
+
+
+def _fingerprint_of(request: Request, body: bytes) -> bytes:
+    parts = (request.method.encode(), request.scope["path"].encode(), request.scope["query_string"], body)
+    digest = hashlib.sha256()
+    for part in parts:  # lengths before the parts: no two requests share their bytes
+        digest.update(len(part).to_bytes(8, "big") + part)
+    return digest.digest()

@@ -1,0 +1,69 @@
+"""What is done to one subscription by name: enabling, disabling, another secret."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Body, Request, Response
+
+from api.callers import AnyCaller, bearer
+from api.database import Db
+from api.preconditions import conditional
+from api.problems import documented
+from api.requests import JsonRoute
+from api.services import AllServices
+from api.subscriptions import tables
+from api.subscriptions.answering import answered, answered_once
+from api.subscriptions.bodies import SubscriptionBody, SubscriptionWithSecret
+from api.subscriptions.changes import secret_of
+from api.subscriptions.enabling import disable, enable
+from api.subscriptions.finding import PATH, found_to_change
+from api.subscriptions.rotation import Rotation, rotate
+
+router = APIRouter(
+    prefix=f"{PATH}/{{subscription_id}}",
+    tags=["subscriptions"],
+    route_class=JsonRoute,
+    dependencies=[bearer, conditional],
+    responses=documented(401, 404, 412, 422, 503),
+)
+_with_body: Final = documented(400, 413, 415)
+
+
+@router.post("/enable", operation_id="enable_subscription")
+async def enable_subscription(
+    *, subscription_id: str, caller: AnyCaller, db: Db, services: AllServices, request: Request, response: Response
+) -> SubscriptionBody:
+    """Enable a subscription; one that is enabled stays as it is. What it missed can be replayed."""
+    row = await found_to_change(db, caller, subscription_id, request)
+    await enable(db, row)
+    return await answered(db, services, row, response)
+
+
+@router.post("/disable", operation_id="disable_subscription")
+async def disable_subscription(
+    *, subscription_id: str, caller: AnyCaller, db: Db, services: AllServices, request: Request, response: Response
+) -> SubscriptionBody:
+    """Disable a subscription; one that is disabled stays as it is, its reason too. What it misses is held."""
+    row = await found_to_change(db, caller, subscription_id, request)
+    await disable(db, row)
+    return await answered(db, services, row, response)
+
+
+@router.post("/rotate-secret", operation_id="rotate_subscription_secret", responses=_with_body)
+async def rotate_secret(
+    *,
+    subscription_id: str,
+    body: Annotated[Rotation | None, Body()] = None,
+    caller: AnyCaller,
+    db: Db,
+    services: AllServices,
+    request: Request,
+    response: Response,
+) -> SubscriptionWithSecret:
+    """Give a subscription another secret, shown in this answer only. The old ones sign too until `overlap` is over."""
+    wanted = body or Rotation()
+    row = await found_to_change(db, caller, subscription_id, request)
+    secret = secret_of(wanted.secret)
+    rotate(row, secret, overlap=wanted.duration, now=datetime.now(UTC), sealer=services.sealer)
+    await tables.stored(db, row)
+    return await answered_once(db, services, row, secret, response)
