@@ -16,6 +16,7 @@ from api.access import Access
 from api.callers import Callers
 from api.database import engine_of
 from api.events import routes as events
+from api.events.posting import EventPosting
 from api.events.publishing import EventPublishing
 from api.metrics import Metrics
 from api.readiness import ReadyChecks
@@ -45,9 +46,7 @@ def create_app(settings: ApiSettings, kafka: KafkaSettings) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         engine = engine_of(settings)
         await _check_master_key(engine, sealer)
-        publishing = EventPublishing(
-            kafka, metrics, largest_bytes=settings.largest_event_bytes, most_waiting=settings.most_waiting_events
-        )
+        publishing = EventPublishing(kafka, metrics, most_waiting=settings.most_waiting_events)
         app.state.engine = engine
         app.state.services = Services(
             settings=settings,
@@ -55,6 +54,7 @@ def create_app(settings: ApiSettings, kafka: KafkaSettings) -> FastAPI:
             sealer=sealer,
             engine=engine,
             publishing=publishing,
+            posting=EventPosting(engine, publishing, metrics, largest_bytes=settings.largest_event_bytes),
             metrics=metrics,
             ready=ReadyChecks(engine, kafka),
         )
@@ -75,9 +75,10 @@ def create_app(settings: ApiSettings, kafka: KafkaSettings) -> FastAPI:
     )
     app.state.callers = callers
     app.state.largest_body_bytes = settings.largest_event_bytes
+    app.state.largest_batch_bytes = settings.largest_batch_bytes
     app.add_middleware(Access, metrics=metrics)
     problems.add_handlers(app)
-    for router in (subscriptions.router, events.router, health.router):
+    for router in (subscriptions.router, events.router, events.batches, health.router):
         app.include_router(router)
     _describe_problems(app)
     return app

@@ -9,7 +9,7 @@ import math
 import re
 from collections.abc import Callable, Coroutine
 from email.message import Message
-from typing import Any, Final, NoReturn, cast
+from typing import Any, ClassVar, Final, NoReturn, cast
 
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
@@ -32,6 +32,8 @@ class JsonBody(BaseModel):
 class JsonRoute(APIRoute):
     """A route whose caller is known and whose body, if it takes one, is JSON within the limit."""
 
+    limit: ClassVar = "largest_body_bytes"  # its name in the app's state
+
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Return FastAPI's handler with ours before it."""
         handle = super().get_route_handler()
@@ -41,10 +43,16 @@ class JsonRoute(APIRoute):
             request.state.caller = cast(Callers, request.app.state.callers).identify(request)
             if takes_body:
                 request = _JsonRequest(request.scope, request.receive)
-                await request.read(most_bytes=request.app.state.largest_body_bytes)
+                await request.read(most_bytes=getattr(request.app.state, self.limit))
             return await handle(request)
 
         return handle_known
+
+
+class BatchRoute(JsonRoute):
+    """A route whose body holds many things at once."""
+
+    limit: ClassVar = "largest_batch_bytes"
 
 
 class _JsonRequest(Request):
