@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from typing import Final
 
 import structlog
 from fastapi import FastAPI
@@ -11,7 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from api import health, problems
+from api import health, openapi, problems
 from api.access import Access
 from api.callers import Callers
 from api.database import engine_of
@@ -80,7 +80,7 @@ def create_app(settings: ApiSettings, kafka: KafkaSettings) -> FastAPI:
     problems.add_handlers(app)
     for router in (subscriptions.router, events.router, events.batches, health.router):
         app.include_router(router)
-    _describe_problems(app)
+    openapi.describe(app)
     return app
 
 
@@ -104,15 +104,3 @@ async def _check_master_key(engine: AsyncEngine, sealer: Sealer) -> None:
     except SealingError as error:
         await engine.dispose()
         raise UnfitSettings(f"HOOKLINE_MASTER_KEYS does not open what is in the database: {error}") from None
-
-
-def _describe_problems(app: FastAPI) -> None:
-    """Add the problem document's schema, to which the routes' responses refer, to the OpenAPI description."""
-    describe = app.openapi
-
-    def with_problems() -> dict[str, Any]:
-        document = describe()
-        document.setdefault("components", {}).setdefault("schemas", {})["Problem"] = problems.SCHEMA
-        return document
-
-    app.openapi = with_problems  # type: ignore[method-assign] # FastAPI's documented way to extend it
