@@ -16,7 +16,7 @@ endif
 WHOLLY_COVERED := schemas/signing.py,schemas/sealing.py,schemas/addresses.py,schemas/urls.py,processors/routing.py,processors/retries.py,processors/acks.py,processors/dialling.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench lock clean
+.PHONY: help setup demo test lint bench fuzz openapi lock clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -41,6 +41,12 @@ lint: $(TOOLS)/ready ## ruff, mypy strict, the order of imports
 
 bench: $(TOOLS)/ready ## deliveries/s and latencies on this machine, and its limit in the same run
 	$(BIN)/python -m bench.deliveries
+
+fuzz: $(TOOLS)/ready ## 10,000 requests made from the API's own description; SEED=… INPUTS=… to choose
+	$(BIN)/python -m tests.fuzz $(if $(INPUTS),--inputs $(INPUTS)) $(if $(SEED),--seed $(SEED))
+
+openapi: $(TOOLS)/ready ## write docs/openapi.json anew
+	$(BIN)/hookline openapi > docs/openapi.json
 
 lock: $(TOOLS)/ready ## resolve the dependencies anew and rewrite the locks
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \

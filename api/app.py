@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from typing import Any, Final
+from typing import Final
 
 import structlog
 from fastapi import FastAPI
@@ -11,13 +11,13 @@ from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from api import health, problems
+from api import health, openapi, problems
 from api.access import Access
 from api.callers import Callers
 from api.database import engine_of
 from api.events import routes as events
+from api.events.posting import EventPosting
 from api.events.publishing import EventPublishing
-from api.idempotency.describing import describe_key
 from api.idempotency.repeats import Repeats
 from api.metrics import Metrics
 from api.readiness import ReadyChecks
@@ -49,9 +49,7 @@ def create_app(settings: ApiSettings, kafka: KafkaSettings) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         engine = engine_of(settings)
         await _check_master_key(engine, sealer)
-        publishing = EventPublishing(
-            kafka, metrics, largest_bytes=settings.largest_event_bytes, most_waiting=settings.most_waiting_events
-        )
+        publishing = EventPublishing(kafka, metrics, most_waiting=settings.most_waiting_events)
         app.state.engine = engine
         app.state.repeats = Repeats(engine, sealer)
         app.state.services = Services(
@@ -60,6 +58,7 @@ def create_app(settings: ApiSettings, kafka: KafkaSettings) -> FastAPI:
             sealer=sealer,
             engine=engine,
             publishing=publishing,
+            posting=EventPosting(engine, publishing, metrics, largest_bytes=settings.largest_event_bytes),
             metrics=metrics,
             ready=ReadyChecks(engine, kafka),
             outcomes=Outcomes(settings.database_url),
@@ -85,11 +84,15 @@ def create_app(settings: ApiSettings, kafka: KafkaSettings) -> FastAPI:
     )
     app.state.callers = callers
     app.state.largest_body_bytes = settings.largest_event_bytes
+    app.state.largest_batch_bytes = settings.largest_batch_bytes
     app.add_middleware(Access, metrics=metrics)
     problems.add_handlers(app)
-    for router in (subscriptions.router, bulk.router, actions.router, testing.router, events.router, health.router):
+    for router in (
+        *(subscriptions.router, bulk.router, actions.router, testing.router),
+        *(events.router, events.batches, health.router),
+    ):
         app.include_router(router)
-    _describe_problems(app)
+    openapi.describe(app)
     return app
 
 
@@ -113,16 +116,3 @@ async def _check_master_key(engine: AsyncEngine, sealer: Sealer) -> None:
     except SealingError as error:
         await engine.dispose()
         raise UnfitSettings(f"HOOKLINE_MASTER_KEYS does not open what is in the database: {error}") from None
-
-
-def _describe_problems(app: FastAPI) -> None:
-    """Add the problem document's schema, to which the routes' responses refer, to the OpenAPI description."""
-    describe = app.openapi
-
-    def with_problems() -> dict[str, Any]:
-        document = describe()
-        document.setdefault("components", {}).setdefault("schemas", {})["Problem"] = problems.SCHEMA
-        describe_key(document)
-        return document
-
-    app.openapi = with_problems  # type: ignore[method-assign] # FastAPI's documented way to extend it

@@ -12,12 +12,15 @@ import orjson
 import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from pydantic import GetJsonSchemaHandler, RootModel, ValidationError
+from pydantic_core import CoreSchema
 from starlette.exceptions import HTTPException
 
 from api.errors import BodyTooLarge, Flaw, InvalidRequest, Refusal, Unavailable
 from producers.errors import ProducingError
 from schemas.envelope import EventTooLarge
 from schemas.errors import InvalidInput
+from schemas.json_values import escaped
 
 log = structlog.get_logger("api.problems")
 
@@ -63,6 +66,15 @@ SCHEMA: Final[dict[str, Any]] = {
         },
     },
 }
+
+
+class Problem(RootModel[dict[str, Any]]):
+    """A problem document inside an answer: what became of one of several things that were asked for."""
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, _: CoreSchema, __: GetJsonSchemaHandler) -> dict[str, Any]:
+        """Return the document's own schema, so that OpenAPI has one of them."""
+        return SCHEMA
 
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -121,29 +133,47 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
 
 async def _on_validation_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101
-    flaws = [_flaw_at(found["loc"], found["msg"]) for found in error.errors()]
-    return problem(request, InvalidRequest(_summary(flaws), flaws=flaws))
+    return problem(request, refusal_of_flaws([_flaw_at(found["loc"], found["msg"]) for found in error.errors()]))
 
 
 async def _on_invalid_input(request: Request, error: Exception) -> Response:
     assert isinstance(error, InvalidInput)  # noqa: S101
-    if isinstance(error, EventTooLarge):
-        return problem(request, BodyTooLarge(error.detail))
-    flaws = [Flaw(error.detail, pointer=error.pointer)]
-    return problem(request, InvalidRequest(_summary(flaws), flaws=flaws))
+    return problem(request, refusal_of(error))
 
 
 async def _on_producing_error(request: Request, error: Exception) -> Response:
-    log.warning("event.not_published", error=str(error), request_id=request_id_of(request))
-    return problem(request, Unavailable("Kafka did not take the event in time; it may still arrive: publish it again"))
+    assert isinstance(error, ProducingError)  # noqa: S101
+    log.warning("event.not_published", error=str(error))
+    return problem(request, refusal_of(error))
+
+
+def refusal_of(error: InvalidInput | ProducingError | ValidationError, *, below: str = "") -> Refusal:
+    """Return how we refuse what `schemas`, `producers` or pydantic raised; `below` is where in the body it happened."""
+    if isinstance(error, ProducingError):
+        return Unavailable("Kafka did not take the event in time; it may still arrive: publish it again")
+    if isinstance(error, EventTooLarge):
+        return BodyTooLarge(error.detail, flaws=[Flaw(error.detail, pointer=below)] if below else ())
+    if isinstance(error, InvalidInput):
+        return refusal_of_flaws([Flaw(error.detail, pointer=below + error.pointer)])
+    found = error.errors(include_url=False, include_input=False)
+    return refusal_of_flaws([Flaw(each["msg"], pointer=below + _pointer_of(each["loc"])) for each in found])
+
+
+def refusal_of_flaws(flaws: Sequence[Flaw]) -> InvalidRequest:
+    """Return a 422 that sums up its flaws."""
+    return InvalidRequest(_summary(flaws), flaws=flaws)
 
 
 def _flaw_at(location: Sequence[str | int], detail: str) -> Flaw:
     where, *path = location
     if where == "body":
-        return Flaw(detail, pointer="".join(f"/{_escaped(str(part))}" for part in path))
+        return Flaw(detail, pointer=_pointer_of(path))
     name = str(path[0]) if path else str(where)
     return Flaw(detail, header=name) if where == "header" else Flaw(detail, parameter=name)
+
+
+def _pointer_of(path: Sequence[str | int]) -> str:
+    return "".join(f"/{escaped(str(part))}" for part in path)
 
 
 def _summary(flaws: Sequence[Flaw]) -> str:
@@ -157,10 +187,6 @@ def _flaw(flaw: Flaw) -> dict[str, str]:
     named = {"pointer": flaw.pointer, "parameter": flaw.parameter, "header": flaw.header}
     where = {name: _speakable(value) for name, value in named.items() if value is not None}
     return {"detail": _speakable(flaw.detail), **where}
-
-
-def _escaped(name: str) -> str:
-    return name.replace("~", "~0").replace("/", "~1")  # RFC 6901, 3
 
 
 def _speakable(text: str) -> str:

@@ -10,7 +10,7 @@ import math
 import re
 from collections.abc import Callable, Coroutine
 from email.message import Message
-from typing import Any, Final, NoReturn, cast
+from typing import Any, ClassVar, Final, NoReturn, cast
 
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
@@ -36,6 +36,8 @@ class JsonBody(BaseModel):
 class JsonRoute(APIRoute):
     """A route whose caller is known and whose body, if it takes one, is JSON within the limit."""
 
+    limit: ClassVar = "largest_body_bytes"  # its name in the app's state
+
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Return FastAPI's handler with ours before it."""
         handle = super().get_route_handler()
@@ -46,7 +48,7 @@ class JsonRoute(APIRoute):
             body = b""
             if takes_body:
                 request = _JsonRequest(request.scope, request.receive)
-                await request.read(most_bytes=request.app.state.largest_body_bytes)
+                await request.read(most_bytes=getattr(request.app.state, self.limit))
                 body = await request.body()
             if request.method == "POST" and KEY_HEADER in request.headers:
                 return await cast(Repeats, request.app.state.repeats).answered(request, body, handle)
@@ -54,6 +56,12 @@ class JsonRoute(APIRoute):
                 return await handle(request)
 
         return handle_known
+
+
+class BatchRoute(JsonRoute):
+    """A route whose body holds many things at once."""
+
+    limit: ClassVar = "largest_batch_bytes"
 
 
 class _JsonRequest(Request):

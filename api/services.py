@@ -6,6 +6,7 @@ from typing import Annotated, cast
 from fastapi import Depends, Request
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from api.events.posting import EventPosting
 from api.events.publishing import EventPublishing
 from api.metrics import Metrics
 from api.readiness import ReadyChecks
@@ -24,6 +25,7 @@ class Services:
     sealer: Sealer
     engine: AsyncEngine
     publishing: EventPublishing
+    posting: EventPosting
     metrics: Metrics
     ready: ReadyChecks
     outcomes: Outcomes

@@ -41,6 +41,8 @@ class ApiSettings(BaseSettings):
     """Let subscriptions name http:// and loopback endpoints. Never on in production: it opens the machine itself."""
     largest_event_bytes: int = Field(default=LARGEST_EVENT_BYTES, ge=1024, le=1024 * 1024)
     """Bytes of JSON that a request's body may have; more is answered with 413."""
+    largest_batch_bytes: int = Field(default=5 * 1024 * 1024, ge=1024, le=64 * 1024 * 1024)
+    """Bytes of JSON that the body of a batch of events may have; more is answered with 413."""
     most_waiting_events: int = Field(default=1000, ge=1)
     """Events that may wait for Kafka at once in this process; one more is answered with 503."""
     failing_after: int = Field(default=3, ge=1)

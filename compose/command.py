@@ -276,6 +276,27 @@ def event_types(
         print_event_type(event_type_of(name, pointer=""), as_json=json)
 
 
+@app.command()
+def openapi(
+    check: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Print nothing; fail when FILE holds anything else.")
+    ] = None,
+) -> None:
+    """Print the REST API's description, OpenAPI 3.1 as JSON, with the webhooks that receivers get.
+
+    \b
+    Examples:
+      hookline openapi > openapi.json
+      hookline openapi --check docs/openapi.json
+    """
+    from compose.openapi import check_copy, description
+
+    if check is None:
+        sys.stdout.write(description())
+    else:
+        check_copy(check)
+
+
 @app.command("new-master-key")
 def new_master_key() -> None:
     """Print a fresh master key for HOOKLINE_MASTER_KEYS. Keep it: without it no secret opens.

@@ -106,8 +106,6 @@ class Publisher:
         the publisher. Blocks while the queue is full (backpressure), 10 s at most. Raises InvalidInput with a pointer
         when the event does not fit its schema, QueueFull, ProducerClosed. `traceparent` is W3C Trace Context's.
         """
-        if traceparent is not None and not is_traceparent(traceparent):
-            raise InvalidInput("is no traceparent of W3C Trace Context", pointer="/traceparent")
         event = new_event(
             type=type,
             organization_id=organization_id,
@@ -118,6 +116,18 @@ class Publisher:
             source_id=source_id,
             largest_bytes=self._largest_bytes,
         )
+        return self.publish_event(event, traceparent=traceparent, on_published=on_published)
+
+    def publish_event(
+        self,
+        event: Event,
+        *,
+        traceparent: str | None = None,
+        on_published: Callable[[EventId, ProducingError | None], None] | None = None,
+    ) -> Receipt:
+        """Do the same with an event that `schemas.envelope.new_event` made: once more under its id after a failure."""
+        if traceparent is not None and not is_traceparent(traceparent):
+            raise InvalidInput("is no traceparent of W3C Trace Context", pointer="/traceparent")
         receipt = Receipt(event.id)
 
         def report(error: ProducingError | None) -> None:

@@ -14,9 +14,19 @@ from uuid import uuid4
 
 import asyncpg
 import pytest
+import structlog
 
 from compose.kafka import EmbeddedKafka
 from compose.postgres import EmbeddedPostgres
+
+# rich's tracebacks show all locals: rendering SQLAlchemy's takes 19 s, in the loop of the app under test.
+structlog.configure(
+    processors=[
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback),
+    ]
+)
 
 
 @pytest.fixture(scope="session")

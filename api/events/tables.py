@@ -1,13 +1,33 @@
 """Which id of a publisher's has become which event: POST /events is idempotent by it for 7 days."""
 
-from datetime import datetime
-from typing import Final
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final, cast
 
-from sqlalchemy import DateTime, Index, LargeBinary, Text
+from sqlalchemy import (
+    ARRAY,
+    DateTime,
+    Index,
+    LargeBinary,
+    Table,
+    Text,
+    bindparam,
+    case,
+    column,
+    func,
+    literal,
+    select,
+    update,
+)
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
 from api.database import Base
+from schemas.ids import EventId
 
+KEPT_FOR: Final = timedelta(days=7)  # what is older names nothing any more, whether its row is still there or not
 _Moment: Final = DateTime(timezone=True)
 
 
@@ -23,3 +43,80 @@ class EventClaimRow(Base):
     fingerprint: Mapped[bytes] = mapped_column(LargeBinary, comment="SHA-256 of what was published under it")
     created_at: Mapped[datetime] = mapped_column(_Moment)
     produced_at: Mapped[datetime | None] = mapped_column(_Moment)
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a publisher's id stands for: the event that it is or was published as, and what that holds."""
+
+    source_id: str
+    event_id: EventId
+    fingerprint: bytes
+    created_at: datetime
+    produced_at: datetime | None = None
+
+
+async def claimed(db: AsyncSession, organization_id: str, wanted: Sequence[Claim]) -> Mapping[str, Claim]:
+    """Return the claim in force for each id of `wanted`, by `source_id`: the one given where the id was free.
+
+    Each id once. Whoever claims one at the same time waits for this transaction and sees its claim. A claim older than
+    7 days is replaced. Sorted, so that two batches with the same ids never wait for each other.
+    """
+    given = sorted(wanted, key=lambda claim: claim.source_id)
+    if not given:
+        return {}
+    oldest = max(claim.created_at for claim in given) - KEPT_FOR
+    rows = await db.execute(
+        _claiming(),
+        {
+            "organization_id": organization_id,
+            "source_ids": [claim.source_id for claim in given],
+            "event_ids": [claim.event_id for claim in given],
+            "fingerprints": [claim.fingerprint for claim in given],
+            "moments": [claim.created_at for claim in given],
+            "oldest": oldest,
+        },
+    )
+    return {row.source_id: Claim(*row) for row in rows}
+
+
+def _claiming() -> Any:
+    # The table and not its class: the ORM's own INSERT … ON CONFLICT wants rows, not a SELECT.
+    table = cast(Table, EventClaimRow.__table__)
+    row, names = table.c, ("source_id", "event_id", "fingerprint", "created_at")
+    given = (
+        func.unnest(
+            bindparam("source_ids", type_=ARRAY(Text)),
+            bindparam("event_ids", type_=ARRAY(Text)),
+            bindparam("fingerprints", type_=ARRAY(LargeBinary)),
+            bindparam("moments", type_=ARRAY(_Moment)),
+        )
+        .table_valued(*(column(name) for name in names), name="given")
+        .render_derived()
+    )
+    organization = bindparam("organization_id", type_=Text)
+    statement = insert(table).from_select(["organization_id", *names], select(organization, *given.c))
+    is_forgotten = row.created_at < bindparam("oldest", type_=_Moment)
+    # DO UPDATE also where nothing changes: unlike DO NOTHING it returns the row, and waits for one not committed yet.
+    statement = statement.on_conflict_do_update(
+        index_elements=["organization_id", "source_id"],
+        set_={
+            name: case((is_forgotten, statement.excluded[name]), else_=row[name])
+            for name in ("event_id", "fingerprint", "created_at", "produced_at")
+        },
+    )
+    return statement.returning(row.source_id, row.event_id, row.fingerprint, row.created_at, row.produced_at)
+
+
+async def mark_produced(
+    db: AsyncSession, organization_id: str, source_ids: Sequence[str], *, produced_at: datetime
+) -> None:
+    """Note that Kafka has the events of these ids: they are not published again."""
+    await db.execute(
+        update(EventClaimRow)
+        .where(
+            EventClaimRow.organization_id == organization_id,
+            EventClaimRow.source_id == func.any(literal(list(source_ids), ARRAY(Text))),
+        )
+        .values(produced_at=produced_at)
+    )

@@ -1,50 +1,12 @@
-"""The description of the API, and the start with another master key."""
+"""The start with another master key."""
 
 import base64
 
-import httpx
 import pytest
 from pydantic import SecretStr
 
 from producers.secret_settings import UnfitSettings
 from tests.api.conftest import client_of, settings_of
-
-
-async def test_the_description_is_openapi_3_1_with_stable_names(bare_api: httpx.AsyncClient) -> None:
-    document = (await bare_api.get("/openapi.json")).json()
-    assert document["openapi"].startswith("3.1")
-    names = {operation["operationId"] for path in document["paths"].values() for operation in path.values()}
-    assert names == {
-        "create_subscription",
-        "list_subscriptions",
-        "get_subscription",
-        "change_subscription",
-        "replace_subscription",
-        "change_subscriptions",
-        "enable_subscription",
-        "disable_subscription",
-        "rotate_subscription_secret",
-        "test_subscription",
-        "delete_subscription",
-        "publish_event",
-        "list_event_types",
-        "get_event_type",
-        "healthz",
-        "readyz",
-        "metrics",
-    }
-
-
-async def test_the_description_names_problem_documents_and_nothing_of_fastapis(bare_api: httpx.AsyncClient) -> None:
-    document = (await bare_api.get("/openapi.json")).json()
-    schemas = document["components"]["schemas"]
-    assert "Problem" in schemas
-    assert "HTTPValidationError" not in schemas
-    for path in document["paths"].values():
-        for operation in path.values():
-            for status, response in operation["responses"].items():
-                if int(status) >= 400 and operation["operationId"] != "readyz":
-                    assert list(response["content"]) == ["application/problem+json"]
 
 
 @pytest.mark.postgres

@@ -2,44 +2,30 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import orjson
 import pytest
-from confluent_kafka import Consumer, Message
+from confluent_kafka import Consumer
 
 from producers.settings import KafkaSettings
 from schemas.catalogue import catalogue
-from schemas.codec import decode
 from schemas.records import Event
-from schemas.topics import EVENTS
 from tests.api.conftest import NO_DATABASE_URL, client_of, settings_of
+from tests.api.events.reading import next_of
 from tests.api.problem import pointers_of, problem_of
-from tests.api.reading import reading_from_now
 
 PATH = "/api/v1/events"
 MINIMAL: dict[str, Any] = {"type": "user.created", "data": {"id": "user_123"}}
 TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 
-@pytest.fixture
-def events(bootstrap: str) -> Iterator[Consumer]:
-    with reading_from_now(bootstrap, EVENTS) as consumer:
-        yield consumer
-
-
-def next_of(consumer: Consumer) -> tuple[Event, Message]:
-    """Return the next event and its message."""
-    message = consumer.poll(10)
-    assert message is not None
-    assert message.error() is None
-    return decode(Event, message.value()), message
-
-
 @pytest.mark.kafka
-async def test_an_event_is_on_kafka_when_202_is_out(events: Consumer, kafka_with_events: KafkaSettings) -> None:
+@pytest.mark.postgres
+async def test_an_event_is_on_kafka_when_202_is_out(
+    events: Consumer, kafka_with_events: KafkaSettings, shared_url: str
+) -> None:
     body = {
         **MINIMAL,
         "data": {"id": "user_123", "email": "user@example.com"},
@@ -49,7 +35,7 @@ async def test_an_event_is_on_kafka_when_202_is_out(events: Consumer, kafka_with
         "id": "their-id",
     }
     headers = {"Hookline-Organization": "org_789", "traceparent": TRACEPARENT}
-    async with client_of(settings_of(NO_DATABASE_URL), kafka_with_events) as api:
+    async with client_of(settings_of(shared_url), kafka_with_events) as api:
         response = await api.post(PATH, json=body, headers=headers)
         assert response.status_code == 202, response.text
         event, message = next_of(events)
@@ -99,15 +85,15 @@ async def test_a_broken_trace_is_not_passed_on(
 
 @pytest.mark.kafka
 async def test_a_hundred_at_once_each_get_their_own_id(events: Consumer, kafka_with_events: KafkaSettings) -> None:
-    async with client_of(settings_of(NO_DATABASE_URL), kafka_with_events) as api:
-        answers = await asyncio.gather(*(api.post(PATH, json={**MINIMAL, "id": str(n)}) for n in range(100)))
-    published = dict(_id_and_source(next_of(events)[0]) for _ in range(100))
+    async with client_of(settings_of(NO_DATABASE_URL), kafka_with_events) as api:  # without `id` it needs none
+        answers = await asyncio.gather(*(api.post(PATH, json={**MINIMAL, "key": str(n)}) for n in range(100)))
+    published = dict(_id_and_key(next_of(events)[0]) for _ in range(100))
     assert {answer.json()["id"]: str(n) for n, answer in enumerate(answers)} == published
     assert events.poll(0.5) is None
 
 
-def _id_and_source(event: Event) -> tuple[str, str | None]:
-    return event.id, event.source_id
+def _id_and_key(event: Event) -> tuple[str, str | None]:
+    return event.id, event.key
 
 
 @pytest.mark.parametrize(

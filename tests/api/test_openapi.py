@@ -1,0 +1,140 @@
+"""The description of the API: what it says of each route, what it says receivers get, and its committed copy."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jsonschema_rs
+import orjson
+import pytest
+
+from api.webhooks import json_schema_of
+from compose.openapi import check_copy, description
+from schemas.catalogue import catalogue
+from schemas.envelope import body_of, new_event
+
+COPY = Path(__file__).parents[2] / "docs" / "openapi.json"
+DOCUMENT: dict[str, Any] = json.loads(description())
+
+
+def operations() -> Iterator[tuple[str, str, dict[str, Any]]]:
+    for path, methods in DOCUMENT["paths"].items():
+        for method, operation in methods.items():
+            yield path, method, operation
+
+
+def test_the_committed_copy_is_what_the_api_says() -> None:
+    check_copy(COPY)
+
+
+def test_it_is_the_same_in_every_process() -> None:
+    env = {**os.environ, "PYTHONHASHSEED": "7", "HOOKLINE_LARGEST_EVENT_BYTES": "2048"}
+    other = subprocess.run(
+        [sys.executable, "-c", "import sys; from compose.openapi import description; sys.stdout.write(description())"],
+        env=env,
+        capture_output=True,
+        check=True,
+    )
+    assert other.stdout.decode() == description()
+
+
+def test_it_is_openapi_3_1_and_every_name_in_it_is_there() -> None:
+    assert DOCUMENT["openapi"].startswith("3.1")
+    for reference in set(re.findall(r'"#/([^"]+)"', json.dumps(DOCUMENT))):
+        found = DOCUMENT
+        for part in reference.split("/"):
+            found = found[part]
+
+
+def test_operations_have_ids_of_ours() -> None:
+    names = [operation["operationId"] for _, _, operation in operations()]
+    assert len(set(names)) == len(names)
+    # FastAPI's own end with the path and the method: they change with both.
+    assert [name for name in names if not re.fullmatch(r"[a-z]+(_[a-z]+)*", name) or "api_v1" in name] == []
+
+
+def test_errors_are_problem_documents_and_nothing_of_fastapis() -> None:
+    assert "HTTPValidationError" not in DOCUMENT["components"]["schemas"]
+    for path, method, operation in operations():
+        for status, response in operation["responses"].items():
+            if int(status) >= 400 and path != "/readyz":
+                assert list(response["content"]) == ["application/problem+json"], (path, method, status)
+
+
+def test_routes_of_the_api_name_the_credentials_and_what_can_go_wrong() -> None:
+    assert DOCUMENT["components"]["securitySchemes"]["HTTPBearer"]["scheme"] == "bearer"
+    for path, method, operation in operations():
+        if path.startswith("/api/"):
+            assert operation["security"] == [{"HTTPBearer": []}], (path, method)
+            wanted = {"401", "422"} | ({"400", "413", "415"} if "requestBody" in operation else set())
+            assert wanted <= set(operation["responses"]), (path, method)
+
+
+def test_bodies_of_requests_have_examples_that_hold() -> None:
+    for path, method, operation in operations():
+        if "requestBody" not in operation:
+            continue
+        content = operation["requestBody"]["content"]["application/json"]
+        schema = {**content["schema"], "components": DOCUMENT["components"]}
+        name = str(content["schema"].get("$ref", "")).rpartition("/")[2]
+        examples = [*DOCUMENT["components"]["schemas"].get(name, {}).get("examples", [])]
+        examples += [each["value"] for each in content.get("examples", {}).values()]
+        examples += [content["example"]] if "example" in content else []
+        assert examples, (path, method)
+        validator = jsonschema_rs.Draft202012Validator(schema)
+        for example in examples:
+            validator.validate(example)
+
+
+@pytest.mark.parametrize("name", catalogue())
+def test_a_webhook_is_described_as_it_is_sent(name: str) -> None:
+    """Every event type's example, on the way that every event goes, is what the description says."""
+    operation = DOCUMENT["webhooks"][name]["post"]
+    content = operation["requestBody"]["content"]["application/json"]
+    validator = jsonschema_rs.Draft202012Validator(content["schema"])
+    validator.validate(content["example"])
+    event = new_event(type=name, organization_id="org_1", data=dict(catalogue()[name].example), previous={"a": 1})
+    sent = orjson.loads(body_of(event))
+    validator.validate(sent)
+    assert not validator.is_valid({**sent, "type": "no.such"})
+    headers = {parameter["$ref"].rpartition("/")[2] for parameter in operation["parameters"]}
+    assert headers == {"webhook-id", "webhook-timestamp", "webhook-signature", "hookline-replay"}
+    assert headers == set(DOCUMENT["components"]["parameters"])
+
+
+@pytest.mark.parametrize(
+    ("avro", "shape"),
+    [
+        ("string", {"type": "string"}),
+        (["null", "string"], {"type": ["string", "null"]}),
+        (
+            ["null", "string", "long"],
+            {"anyOf": [{"type": "string"}, {"type": "integer", "format": "int64"}, {"type": "null"}]},
+        ),
+        (
+            {"type": "map", "values": "int"},
+            {"type": "object", "additionalProperties": {"type": "integer", "format": "int32"}},
+        ),
+        ({"type": "array", "items": "double"}, {"type": "array", "items": {"type": "number"}}),
+        ({"type": "string", "logicalType": "uuid"}, {"type": "string"}),
+        (
+            {
+                "type": "record",
+                "name": "r",
+                "fields": [{"name": "a", "type": "boolean"}, {"name": "b", "type": "int", "default": 0}],
+            },
+            {
+                "type": "object",
+                "properties": {"a": {"type": "boolean"}, "b": {"type": "integer", "format": "int32"}},
+                "required": ["a"],
+            },
+        ),
+    ],
+)
+def test_avro_becomes_json_schema(avro: Any, shape: dict[str, Any]) -> None:
+    assert json_schema_of(avro) == shape

@@ -1,0 +1,1 @@
+"""Requests made from the API's own description, what it allows and what it forbids: `make fuzz`."""

@@ -1,0 +1,169 @@
+"""Requests from the description, sent one by one and checked: schemathesis makes and judges them, we count.
+
+Every operation of the document takes part, in turn: with what the description allows and with what it forbids, with
+made-up ids and with ids of things that are there. A route that is added later is found without a change here.
+"""
+
+import time
+import unittest
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any, Final
+
+import requests
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import seed as seeded
+from hypothesis.errors import HypothesisException
+from hypothesis.strategies import SearchStrategy
+from schemathesis import Case, GenerationMode
+from schemathesis.checks import not_a_server_error
+from schemathesis.core.failures import FailureGroup
+from schemathesis.schemas import APIOperation
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    negative_data_rejection,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+# Not positive_data_acceptance: what a name, an address or a filter means is checked beyond what JSON Schema can say.
+CHECKS: Final = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_schema_conformance,
+    response_headers_conformance,
+    negative_data_rejection,
+]
+CONFIG: Final = {
+    "generation": {"with-security-parameters": False},  # who calls is another test's subject
+    "checks": {"negative_data_rejection": {"expected-statuses": ["4xx"]}},
+}
+_MOST_AT_A_TIME: Final = 40  # requests of one kind, then the next kind
+_MOST_SECONDS: Final = 5.0  # for them: a route that waits for others must not take all the time
+
+Find = Callable[[], Mapping[str, list[str]]]
+Progress = Callable[["Findings"], None]
+
+
+@dataclass
+class Findings:
+    """What was sent, by operation and status, and what should not have happened, each breach once."""
+
+    inputs: int = 0
+    answers: dict[str, Counter[int]] = field(default_factory=dict)
+    modes: Counter[str] = field(default_factory=Counter)
+    breaches: dict[str, str] = field(default_factory=dict)
+
+    def note(self, case: Case, status: int) -> None:
+        """Count an answer."""
+        self.inputs += 1
+        self.answers.setdefault(case.operation.label, Counter())[status] += 1
+        self.modes["forbidden" if case.meta and case.meta.generation.mode.is_negative else "allowed"] += 1
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """One operation, one way to make requests for it."""
+
+    operation: APIOperation[Any, Any, Any, Any]
+    mode: GenerationMode
+    finds: bool
+
+    def strategy(self, found: Mapping[str, list[str]]) -> SearchStrategy[Case]:
+        path = _existing(self.operation, found) if self.finds else {}
+        return self.operation.as_strategy(generation_mode=self.mode, path_parameters=path or None)
+
+
+class _TookLong(Exception):
+    """This kind had its time."""
+
+
+def fuzz(
+    url: str,
+    document: dict[str, Any],
+    *,
+    headers: Mapping[str, str],
+    inputs: int,
+    seed: int,
+    find: Find,
+    progress: Progress = lambda _: None,
+) -> Findings:
+    """Send at least `inputs` requests and return what was found. `find` makes things that ids can name."""
+    schema = schemathesis.openapi.from_dict(document, config=schemathesis.Config.from_dict(CONFIG))
+    operations = [found.ok() for found in schema.get_all_operations()]
+    findings, rounds = Findings(), 0
+    kinds = [*_kinds(operations)]
+    with requests.Session() as session:
+        session.trust_env = False
+        session.headers.update(headers)
+        while findings.inputs < inputs and kinds:
+            found = find()
+            share = max(2, min(_MOST_AT_A_TIME, -(-inputs // len(kinds))))
+            for kind in list(kinds):
+                before = findings.inputs
+                _send(kind.strategy(found), url, session, findings, count=share, seed=seed + rounds)
+                if findings.inputs == before:
+                    kinds.remove(kind)  # nothing can be made of it: no parameter that could be wrong, for one
+                progress(findings)
+            rounds += 1
+    return findings
+
+
+def _kinds(operations: list[APIOperation[Any, Any, Any, Any]]) -> Iterator[_Kind]:
+    for operation in operations:
+        for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE):
+            yield _Kind(operation, mode, finds=False)
+            if operation.path_parameters:
+                yield _Kind(operation, mode, finds=True)
+
+
+def _existing(operation: APIOperation[Any, Any, Any, Any], found: Mapping[str, list[str]]) -> dict[str, str]:
+    """Return a value for each parameter of the path; what stands before it says what it names."""
+    parts = operation.path.split("/")
+    named = {part.strip("{}"): before for before, part in pairwise(parts) if part.startswith("{")}
+    return {name: found[collection][0] for name, collection in named.items() if found.get(collection)}
+
+
+def _send(
+    strategy: SearchStrategy[Case], url: str, session: requests.Session, findings: Findings, *, count: int, seed: int
+) -> None:
+    began = time.monotonic()
+
+    @seeded(seed)
+    @settings(
+        max_examples=count,
+        database=None,
+        deadline=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(case=strategy)
+    def send(case: Case) -> None:
+        if time.monotonic() - began > _MOST_SECONDS:
+            raise _TookLong
+        _send_one(case, url, session, findings)
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # hypothesis' and schemathesis' own, of the schemas they cannot negate
+            send()
+    except (_TookLong, unittest.SkipTest, HypothesisException):  # Unsatisfiable: nothing (more) can be made
+        return
+
+
+def _send_one(case: Case, url: str, session: requests.Session, findings: Findings) -> None:
+    response = case.call(base_url=url, session=session, timeout=60)
+    findings.note(case, response.status_code)
+    try:
+        case.validate_response(response, checks=CHECKS)
+    except FailureGroup as group:
+        for failure in group.exceptions:
+            name = f"{case.operation.label}: {type(failure).__name__} ({response.status_code})"
+            told = f"{failure}\n{response.text[:500]}\n{case.as_curl_command()[:1000]}"
+            findings.breaches.setdefault(name, told)

@@ -1,0 +1,22 @@
+"""The API answers as it says of itself, whatever it is sent."""
+
+import pytest
+
+from tests.fuzz.running import run
+
+INPUTS = 2000
+SEED = 4  # fixed: a change fails here because of what it changed; `make fuzz` draws one
+
+
+@pytest.mark.kafka
+@pytest.mark.postgres
+@pytest.mark.timeout(300)
+def test_two_thousand_requests_break_nothing(database_url: str, bootstrap: str) -> None:
+    findings = run(database_url, bootstrap, inputs=INPUTS, seed_=SEED)
+    assert not findings.breaches, "\n\n".join(f"{name}\n{told}" for name, told in findings.breaches.items())
+    assert findings.inputs >= INPUTS
+    assert min(findings.modes.values()) >= INPUTS / 4
+    assert len(findings.modes) == 2
+    statuses = {status for answers in findings.answers.values() for status in answers}
+    assert {200, 202, 204, 400, 404, 422} - statuses == set()
+    assert not any(status >= 500 for status in statuses)
