@@ -2,6 +2,8 @@
 
 from enum import IntEnum
 
+import typer
+
 from schemas.errors import HooklineError
 
 
@@ -22,23 +24,26 @@ def complaint_of(error: BaseException) -> tuple[ExitCode, str]:
 
 
 def _judged(error: BaseException) -> tuple[ExitCode, str]:
-    if isinstance(error, KeyboardInterrupt):
-        return ExitCode.INTERRUPTED, "interrupted"
+    if isinstance(error, KeyboardInterrupt | typer.Abort):  # Abort: Ctrl-C or Ctrl-D at a question
+        return ExitCode.INTERRUPTED, str(error) or "interrupted"
     said = getattr(error, "format_message", None)  # typer's usage errors, wherever its version keeps their class
     if callable(said):
         return ExitCode.USAGE, f"{said()} ({_help_of(error)} tells more)"
     if isinstance(error, HooklineError):
-        return (ExitCode.USAGE if _is_about_settings(error) else ExitCode.FAILED), str(error)
+        return (ExitCode.USAGE if _is_about_what_was_given(error) else ExitCode.FAILED), str(error)
     return _of_pydantic(error) or (
         ExitCode.FAILED,
         f"unexpected {type(error).__name__}: {error} (`hookline --debug …` shows where)",
     )
 
 
-def _is_about_settings(error: HooklineError) -> bool:
+def _is_about_what_was_given(error: HooklineError) -> bool:
+    from compose.refusals import Refused
     from compose.settings import SettingsError
     from producers.secret_settings import UnfitSettings
 
+    if isinstance(error, Refused):
+        return error.is_about_what_was_given
     return isinstance(error, SettingsError | UnfitSettings)
 
 
