@@ -2,13 +2,15 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import Any, Final, Self
 
 import httpx
 
 from compose.refusals import ApiAway, refusal_of
-from compose.settings import ApiAddress, api_of_command
+from compose.settings import ApiAddress
 
 Body = dict[str, Any]
 Params = Mapping[str, Any]
@@ -26,6 +28,7 @@ class Api:
         if organization is not None:
             headers["Hookline-Organization"] = organization
         self.url = address.url
+        self._date = ""
         self._http = httpx.Client(
             base_url=f"{address.url}/api/v1",
             headers=headers,
@@ -40,6 +43,10 @@ class Api:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._http.close()
+
+    def now(self) -> datetime:
+        """Return the time of the API's clock when it last answered, to the second; before that, of ours."""
+        return parsedate_to_datetime(self._date) if self._date else datetime.now(UTC)
 
     def get(self, path: str, **params: Any) -> Body:
         """Return what GET answers; parameters that are None are left out."""
@@ -62,6 +69,7 @@ class Api:
                 f"the API at {self.url} does not answer ({type(error).__name__}):"
                 " start `hookline up` or `hookline api`, or set HOOKLINE_API_URL"
             ) from None
+        self._date = answer.headers.get("date", self._date)
         if not answer.is_success:
             raise refusal_of(answer.status_code, _json_of(answer), url=f"{self.url}{answer.request.url.path}")
         found = _json_of(answer) if answer.content else {}
@@ -88,11 +96,6 @@ class Api:
                 left = None if left is None else left - 1
                 if left == 0:
                     return
-
-
-def asked_api(organization: str | None) -> Api:
-    """Return the API that the environment names, or the running stack's; raises SettingsError."""
-    return Api(api_of_command(), organization=organization)
 
 
 def _json_of(answer: httpx.Response) -> object:

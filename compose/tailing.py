@@ -7,7 +7,7 @@ was printed is known by its id.
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from compose.asking import Api, Body
@@ -70,8 +70,8 @@ def tail(
 
     An API that goes away is waited for, which `say` hears once; raises ApiAway when it is away at first.
     """
-    now = datetime.now(UTC)
-    window = Window(now - FAR if since is None else datetime.fromisoformat(since))
+    api.get("/events", limit=1)  # its clock counts, not ours
+    window = Window(api.now() - FAR if since is None else datetime.fromisoformat(since))
     if since is None:  # what is there already is known, and not printed
         for _ in _look(api, window, type):
             pass
@@ -92,5 +92,5 @@ def tail(
 def _look(api: Api, window: Window, type: str | None) -> Iterator[Body]:  # noqa: A002
     since = window.begin().isoformat().replace("+00:00", "Z")
     for page in api.pages("/events", {"order": "asc", "since": since, "type": type}):
-        yield from window.fresh(page, now=datetime.now(UTC))
+        yield from window.fresh(page, now=api.now())
     window.finish()

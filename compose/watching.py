@@ -19,6 +19,7 @@ from rich.progress import (
 from rich.text import Text
 
 from compose.asking import Api, Body
+from compose.complaints import Interrupted
 from compose.refusals import ApiAway
 from schemas.errors import HooklineError
 
@@ -28,10 +29,6 @@ _PATIENCE_S: Final = 30.0  # with an API that is started again meanwhile
 _ENDED: Final = {"completed", "cancelled"}
 _SENT_ALL: Final = "finishing"
 _OUTCOMES: Final = ("succeeded", "failed", "held", "skipped", "cancelled")
-
-
-class WatchingEnded(KeyboardInterrupt):
-    """Ctrl-C while a replay was watched; the text says that it goes on, and how to cancel it."""
 
 
 class LostSight(HooklineError):
@@ -54,7 +51,7 @@ class Sight:
 def watch_replay(api: Api, replay: Body) -> Body:
     """Return the replay as it has ended.
 
-    Raises WatchingEnded on Ctrl-C and LostSight when the API stays away; the replay goes on in both cases.
+    Raises Interrupted on Ctrl-C and LostSight when the API stays away; the replay goes on in both cases.
     """
     shown: _Bar | _Lines = _Bar() if sys.stderr.isatty() else _Lines()
     try:
@@ -97,7 +94,7 @@ def _seen(api: Api, identifier: str) -> Body:
 
 
 def _end_watching(identifier: str) -> NoReturn:
-    raise WatchingEnded(
+    raise Interrupted(
         f"no longer watching; {identifier} goes on: `hookline replays show {identifier} --watch` looks again,"
         f" `hookline replays cancel {identifier}` ends it"
     ) from None

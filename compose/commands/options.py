@@ -1,6 +1,5 @@
 """Options that several commands share: named and meant as REST's parameters are."""
 
-import sys
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Final, NoReturn
 from urllib.parse import quote
@@ -37,13 +36,11 @@ def new_group(help: str) -> typer.Typer:  # noqa: A002 - typer's own name
 
 
 def asked_api(organization: str | None) -> "Api":
-    """Return the API that a command asks; its own logs are beside the point."""
-    from compose.asking import asked_api as found
-    from compose.logs import configure_logs
-    from compose.settings import ProcessSettings
+    """Return the API that the environment names, or the running stack's; raises SettingsError."""
+    from compose.asking import Api
+    from compose.settings import api_of_command
 
-    configure_logs(sys.stderr, level=ProcessSettings().log_level or "critical")
-    return found(organization)
+    return Api(api_of_command(), organization=organization)
 
 
 def path_of(*parts: str) -> str:

@@ -74,10 +74,9 @@ def replay(  # noqa: PLR0917 - a command's parameters are its options
       hookline replay --state failed --subscription sub_019ab4… --watch
       hookline replay --event-type user.created --since 2026-11-20T10:00:00Z --until 2026-11-20T12:00:00Z --rate 50
     """
-    if not any((subscription, event_type, state, since, until)):
+    if subscription is None and state is None and since is None:  # the API's rule, before anybody is asked
         raise typer.BadParameter(
-            "say which: --state failed for all dead letters, --subscription, --event-type, --since or --until",
-            param_hint="--state",
+            "say which: --state failed for all dead letters, --subscription or --since", param_hint="--state"
         )
     body = {
         "subscription_id": subscription,

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from rich.text import Text
 
@@ -10,7 +10,7 @@ from compose.asking import Body
 from compose.showing.tables import coloured, console, exact_time_of, number_of, print_fields
 from compose.speakable import speakable
 
-_INDENT = 4
+_INDENT: Final = 4
 
 
 def print_attempts(attempts: Sequence[Body]) -> None:
@@ -41,14 +41,15 @@ def print_attempt(attempt: Body, *, sent_before: object = None) -> None:
         _print("  request")
         _print_headers(request["headers"])
         if sent_before is not None and request["body"] == sent_before:
-            _print("the body of the attempt before", indent=_INDENT)
+            _print("\nthe body of the attempt before", indent=_INDENT)
+        elif request["body"] is None:
+            _print(f"\n{number_of(request['body_bytes'])} bytes that the log does not hold any more", indent=_INDENT)
         else:
-            kept = f"of its {number_of(request['body_bytes'])} bytes" if request["body_bytes"] else ""
-            _print_payload(request, cut_to=kept)
+            _print_payload(request, of=f"of {number_of(request['body_bytes'])} bytes")
     if response is not None:
         _print(f"  answer {response['status']}")
         _print_headers(response["headers"])
-        _print_payload(response, cut_to="of the body")
+        _print_payload(response, of="of the answer")
     elif request is not None:
         _print("  no answer")
 
@@ -78,12 +79,11 @@ def _print_headers(headers: Mapping[str, str]) -> None:
         _print(f"{speakable(name, keep='')}: {speakable(value, keep='')}", indent=_INDENT)
 
 
-def _print_payload(payload: Mapping[str, Any], *, cut_to: str) -> None:
+def _print_payload(payload: Mapping[str, Any], *, of: str) -> None:
     if payload["body"]:
-        _print("", indent=0)
-        _print(readable(payload), indent=_INDENT)
+        _print(f"\n{readable(payload)}", indent=_INDENT)
     if payload["truncated"]:
-        _print(f"… cut here: the log keeps the first 10 KB {cut_to}".rstrip(), indent=_INDENT, style="yellow")
+        _print(f"… cut here: these are the first 10 KB {of}", indent=_INDENT, style="yellow")
 
 
 def _print(text: str, *, indent: int = 0, style: str = "") -> None:

@@ -43,7 +43,9 @@ def print_fields(fields: Iterable[tuple[str, Cell | None]], *, indent: int = 0) 
     out = console()
     for name, value in fields:
         if value is not None:
-            line = Text(" " * indent).append(f"{name:<{NAME_WIDTH}}", style="dim").append(_text(value))
+            line = (
+                Text(" " * indent).append(f"{speakable(name, keep=''):<{NAME_WIDTH}}", style="dim").append(_text(value))
+            )
             out.print(line, soft_wrap=True)
 
 
