@@ -1,5 +1,6 @@
 """`hookline deliveries` and `hookline dead-letters`: what happened to each event, for each subscription."""
 
+import shlex
 from typing import Annotated, Any
 
 import typer
@@ -149,13 +150,26 @@ def dead_letters(  # noqa: PLR0917
         "event_id": event_id,
     }
     if _list(filters, limit=limit, as_json=json, organization=organization):
-        again = [f"--{name} {value}" for name, value in (
-            ("subscription", subscription), ("event-type", event_type), ("since", since), ("until", until),
-            ("organization", organization)) if value is not None]  # fmt: skip
-        say("\nto send them again: mend the receiver, then")
-        say(f"  {' '.join(['hookline replay --state failed', *again, '--dry-run'])}    (how many)")
-        say(f"  {' '.join(['hookline replay --state failed', *again, '--watch'])}")
+        say("")
+        say("to send them again, mend the receiver, then:")
+        if status is None and error_kind is None and event_id is None:
+            chosen = {name: filters[name] for name in ("subscription_id", "event_type", "since", "until")}
+            command = _command("hookline replay --state failed", {**chosen, "organization": organization})
+            say(f"  {command} --dry-run    (how many)")
+            say(f"  {command} --watch")
+        else:  # a replay does not choose by these
+            command = _command("hookline dead-letters", {**filters, "state": None, "organization": organization})
+            say(f"  {command} --json | jq -r '.[].id' | xargs hookline deliveries retry")
         say("one alone, and why it failed: hookline deliveries retry DLV, hookline deliveries show DLV")
+
+
+def _command(command: str, filters: dict[str, Any]) -> str:
+    """Return a command to copy, with the filters that were given."""
+    given = {name.removesuffix("_id") if name == "subscription_id" else name: value for name, value in filters.items()}
+    options = [
+        f"--{name.replace('_', '-')} {shlex.quote(str(value))}" for name, value in given.items() if value is not None
+    ]
+    return " ".join([command, *options])
 
 
 def _list(filters: dict[str, Any], *, limit: int | None, as_json: bool, organization: str | None) -> bool:

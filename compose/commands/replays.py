@@ -64,9 +64,9 @@ def replay(  # noqa: PLR0917 - a command's parameters are its options
 ) -> None:
     """Send a chosen set again: dead letters, what was held, or what arrived and was lost by its receiver.
 
-    Same webhook-id, a hookline-replay header, a rate of its own beside what is sent now. Of what is pending or
-    retrying nothing is sent. Give at least one filter. With --watch Ctrl-C ends the watching, not the replay, and the
-    exit code is 0 when all of them arrived, 1 when not.
+    Same webhook-id, a hookline-replay header, a rate of its own beside what is sent now. What is pending or retrying
+    is left alone. Give --state, --subscription or --since. With --watch, Ctrl-C ends the watching and not the replay;
+    the exit code is 0 when all of them arrived, 1 when not.
 
     \b
     Examples:

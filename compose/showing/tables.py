@@ -72,9 +72,9 @@ def exact_time_of(moment: str | None) -> str | None:
     return None if moment is None else _utc(moment).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3] + "Z"
 
 
-def number_of(value: float | None, unit: str = "") -> str:
+def number_of(value: int | None) -> str:
     """Return a number with its thousands marked; – for none."""
-    return "–" if value is None else f"{value:,.4g}{unit}" if isinstance(value, float) else f"{value:,}{unit}"
+    return "–" if value is None else f"{value:,}"
 
 
 def _utc(moment: str) -> datetime:

@@ -104,6 +104,9 @@ def test_dead_letters_say_how_to_send_them_again(standin_api: StandIn) -> None:
     ran = hookline("dead-letters", "--subscription", SUBSCRIPTION_ID, "--event-type", "a.b", **standin_api.env)
     assert DELIVERY_ID in ran.out
     assert f"hookline replay --state failed --subscription {SUBSCRIPTION_ID} --event-type a.b --dry-run" in ran.err
+    narrower = hookline("dead-letters", "--event-type", "a.b", "--status", "503", **standin_api.env)
+    assert "hookline replay" not in narrower.err  # it would send more than was listed
+    assert "hookline dead-letters --event-type a.b --status 503 --json | jq" in narrower.err
     as_json = hookline("dead-letters", "--json", **standin_api.env)
     assert (json.loads(as_json.out), as_json.err) == ([bodies.delivery()], "")
 
