@@ -53,7 +53,11 @@ def show(record: Id, json: Json = False) -> None:
 
 
 @app.command()
-def retry(record: Id, json: Json = False) -> None:
+def retry(
+    record: Id,
+    again: Annotated[bool, typer.Option("--again", help="Also when it was put back before.")] = False,
+    json: Json = False,
+) -> None:
     """Put a record's bytes back on the topic that they came from, when what could not read them was mended.
 
     \b
@@ -63,5 +67,5 @@ def retry(record: Id, json: Json = False) -> None:
     with asked_api(None) as api:
         from compose.showing.bodies import print_body
 
-        answer = api.post(path_of("quarantine", record, "retry"))
+        answer = api.ask("POST", path_of("quarantine", record, "retry"), params={"again": "true" if again else None})
         print_body(answer) if json else typer.echo(f"{record}  put back")

@@ -233,7 +233,7 @@ def _change(action: str, identifiers: list[str], *, as_json: bool, organization:
             print_body(results)
         else:
             for each in results["results"]:
-                typer.echo(f"{each['id']}  {f'{action}d' if each['ok'] else each.get('error')}")
+                typer.echo(f"{each['id']}  {f'{action}d' if each['ok'] else each['error']['detail']}")
         end(well=all(each["ok"] for each in results["results"]))
 
 

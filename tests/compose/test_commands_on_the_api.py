@@ -79,6 +79,8 @@ FILTERED = {
         (("quarantine", "show", QUARANTINE_ID), f"GET /quarantine/{QUARANTINE_ID}", (200, bodies.record()), {}, None),
         (("quarantine", "retry", QUARANTINE_ID), f"POST /quarantine/{QUARANTINE_ID}/retry",
          (200, bodies.record(retried_at=bodies.AT)), {}, None),
+        (("quarantine", "retry", QUARANTINE_ID, "--again"), f"POST /quarantine/{QUARANTINE_ID}/retry",
+         (200, bodies.record(retried_at=bodies.AT)), {"again": "true"}, None),
     ],
     ids=lambda value: "-".join(value[:2]) if isinstance(value, tuple) and isinstance(value[0], str) else None,
 )  # fmt: skip
@@ -163,10 +165,13 @@ def test_a_test_that_was_not_taken_ends_with_1(standin_api: StandIn) -> None:
 
 
 def test_of_many_each_one_says_what_became_of_it(standin_api: StandIn) -> None:
-    answers = {"POST /subscriptions/bulk": (200, {"results": [{"id": "sub_1", "ok": True}, {"id": "sub_2", "ok": False,
-               "error": "there is none"}]}), "POST /deliveries/dlv_1/retry": problem(409, "it is being sent"),
-               "POST /deliveries/dlv_2/retry": (202, {"delivery_id": "dlv_2", "replay_id": REPLAY_ID})}  # fmt: skip
-    standin_api.answers.update(answers)
+    results = [{"id": "sub_1", "ok": True}, {"id": "sub_2", "ok": False, "error": {"detail": "there is none"}}]
+    answers: dict[str, Answer] = {
+        "POST /subscriptions/bulk": (200, {"results": results}),
+        "POST /deliveries/dlv_1/retry": problem(409, "it is being sent"),
+        "POST /deliveries/dlv_2/retry": (202, {"delivery_id": "dlv_2", "replay_id": REPLAY_ID}),
+    }
+    standin_api.answers |= answers
     changed = hookline("subscriptions", "enable", "sub_1", "sub_2", **standin_api.env)
     assert (changed.code, changed.out) == (1, "sub_1  enabled\nsub_2  there is none\n")
     retried = hookline("deliveries", "retry", "dlv_1", "dlv_2", **standin_api.env)
