@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from compose.commands import deliveries, events, quarantine, replays, stats, subscriptions
+from compose.commands.options import new_group
 from compose.complaints import ExitCode, complaint_of
 from compose.printing import print_json
 
@@ -18,10 +20,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"max_content_width": 120},
 )
-topics_app = typer.Typer(rich_markup_mode=None, help="Create and list Kafka's topics.")
-db_app = typer.Typer(rich_markup_mode=None, help="Bring PostgreSQL's tables to this release.")
-app.add_typer(topics_app, name="topics")
-app.add_typer(db_app, name="db")
+topics_app = new_group("Create and list Kafka's topics.")
+db_app = new_group("Bring PostgreSQL's tables to this release.")
+for name, group in {
+    "subscriptions": subscriptions.app, "deliveries": deliveries.app, "replays": replays.app, "events": events.app,
+    "quarantine": quarantine.app, "topics": topics_app, "db": db_app,
+}.items():  # fmt: skip
+    app.add_typer(group, name=name)
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -61,12 +66,15 @@ def hookline(
     Develop:      hookline up                      (all of it on this machine, data in .hookline/)
                   hookline publish user.created --data '{"id": "user_123"}'
                   hookline doctor
+    Manage:       hookline subscriptions list       inspect: hookline events tail, hookline deliveries list
+    Send again:   hookline dead-letters             then:    hookline replay --state failed --watch
     In production: hookline topics apply && hookline db upgrade
                   hookline api | worker | mover | relay      (one process each)
 
     Settings are environment variables: DATABASE_URL, KAFKA_BOOTSTRAP_SERVERS and other KAFKA_…, HOOKLINE_….
-    Where .hookline/stack.json exists in the current folder (`hookline up` writes it), publish, doctor, topics, db
-    and event-types take from it what the environment does not say.
+    Commands that ask the API need HOOKLINE_API_URL and HOOKLINE_ADMIN_TOKEN, or HOOKLINE_ADMIN_TOKEN_FILE.
+    Where .hookline/stack.json exists in the current folder (`hookline up` writes it), commands take from it what the
+    environment does not say.
 
     Exit codes: 0 ok, 1 failed, 2 the command line or a setting does not hold, 3 something is unhealthy, 130 Ctrl-C.
     """
@@ -76,13 +84,6 @@ def hookline(
     if version:
         typer.echo(f"hookline {_version()}")
     elif context.invoked_subcommand is None:
-        typer.echo(context.get_help())
-
-
-@topics_app.callback(invoke_without_command=True)
-@db_app.callback(invoke_without_command=True)
-def _group(context: typer.Context) -> None:
-    if context.invoked_subcommand is None:
         typer.echo(context.get_help())
 
 
@@ -295,6 +296,11 @@ def openapi(
         sys.stdout.write(description())
     else:
         check_copy(check)
+
+
+app.command()(stats.stats)
+app.command("dead-letters")(deliveries.dead_letters)
+app.command()(replays.replay)
 
 
 @app.command("new-master-key")

@@ -2,6 +2,8 @@
 
 from enum import IntEnum
 
+import typer
+
 from schemas.errors import HooklineError
 
 
@@ -15,6 +17,10 @@ class ExitCode(IntEnum):
     INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
 
+class Interrupted(HooklineError):
+    """Ctrl-C while something was watched; the text says what goes on without us. A bare one says nothing at all."""
+
+
 def complaint_of(error: BaseException) -> tuple[ExitCode, str]:
     """Return the exit code for what a command raised, and the line that says it, without secrets."""
     code, text = _judged(error)
@@ -22,23 +28,28 @@ def complaint_of(error: BaseException) -> tuple[ExitCode, str]:
 
 
 def _judged(error: BaseException) -> tuple[ExitCode, str]:
-    if isinstance(error, KeyboardInterrupt):
+    if isinstance(error, KeyboardInterrupt | typer.Abort):  # Abort: Ctrl-C or Ctrl-D at a question
         return ExitCode.INTERRUPTED, "interrupted"
     said = getattr(error, "format_message", None)  # typer's usage errors, wherever its version keeps their class
     if callable(said):
         return ExitCode.USAGE, f"{said()} ({_help_of(error)} tells more)"
+    if isinstance(error, Interrupted):
+        return ExitCode.INTERRUPTED, str(error)
     if isinstance(error, HooklineError):
-        return (ExitCode.USAGE if _is_about_settings(error) else ExitCode.FAILED), str(error)
+        return (ExitCode.USAGE if _is_about_what_was_given(error) else ExitCode.FAILED), str(error)
     return _of_pydantic(error) or (
         ExitCode.FAILED,
         f"unexpected {type(error).__name__}: {error} (`hookline --debug …` shows where)",
     )
 
 
-def _is_about_settings(error: HooklineError) -> bool:
+def _is_about_what_was_given(error: HooklineError) -> bool:
+    from compose.refusals import Refused
     from compose.settings import SettingsError
     from producers.secret_settings import UnfitSettings
 
+    if isinstance(error, Refused):
+        return error.is_about_what_was_given
     return isinstance(error, SettingsError | UnfitSettings)
 
 

@@ -4,15 +4,17 @@
 goes first. A secret is never part of a message.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal, cast
+from urllib.parse import urlsplit
 
 import orjson
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from processors.settings import WorkerSettings
+from producers.secret_settings import given_secret
 from producers.settings import KafkaSettings
 from schemas.errors import HooklineError
 
@@ -54,6 +56,53 @@ def running_stack(folder: Path = FOLDER) -> RunningStack | None:
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise SettingsError(f"{path} cannot be read ({type(error).__name__}): start `hookline up` again") from None
+
+
+class CommandSettings(BaseSettings):
+    """Where the commands that ask the API find it, and what they show it."""
+
+    model_config = SettingsConfigDict(env_prefix="HOOKLINE_", extra="ignore", hide_input_in_errors=True)
+
+    api_url: str | None = None
+    """Where the API is, `https://hookline.example.com`; else that of the stack that runs in `.hookline/`."""
+    admin_token: SecretStr | None = None
+    """The administrator's bearer token."""
+    admin_token_file: Path | None = None
+    """A file that holds `admin_token`."""
+
+    @field_validator("api_url")
+    @classmethod
+    def _an_origin(cls, url: str | None) -> str | None:
+        if url is None:
+            return None
+        parts = urlsplit(url)
+        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username or parts.query:
+            raise ValueError("must be http:// or https:// and a host, without a user")
+        return url.rstrip("/")
+
+
+@dataclass(frozen=True, slots=True)
+class ApiAddress:
+    """Where the API is, without a slash at the end, and the token for it."""
+
+    url: str
+    token: str = field(repr=False)
+
+
+def api_of_command() -> ApiAddress:
+    """Return where a command finds the API; raises SettingsError, UnfitSettings and pydantic's ValidationError."""
+    settings, stack = CommandSettings(), running_stack()
+    url = settings.api_url or (None if stack is None else stack.api_url)
+    if url is None:
+        raise SettingsError("no API is known: set HOOKLINE_API_URL, or run `hookline up` in this folder")
+    file = settings.admin_token_file
+    # The stack's token goes to the stack and nowhere else, whatever HOOKLINE_API_URL names.
+    if settings.admin_token is None and file is None and stack is not None and url == stack.api_url:
+        file = stack.folder / "admin-token"
+    token = given_secret(settings.admin_token, file, name="HOOKLINE_ADMIN_TOKEN")
+    if not token.isascii() or not token.isprintable():
+        raise SettingsError("HOOKLINE_ADMIN_TOKEN must be ASCII without line breaks")
+    return ApiAddress(url, token)
 
 
 class QuietKafkaSettings(KafkaSettings):
@@ -104,7 +153,7 @@ def explained(error: ValidationError) -> str:
 def _settings_classes() -> list[type[BaseSettings]]:
     from api.settings import ApiSettings
 
-    return [ApiSettings, WorkerSettings, KafkaSettings, QuietKafkaSettings, ProcessSettings]
+    return [ApiSettings, WorkerSettings, KafkaSettings, QuietKafkaSettings, ProcessSettings, CommandSettings]
 
 
 def _variable(location: tuple[int | str, ...], prefix: str) -> str:

@@ -5,12 +5,15 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer.main
 from pydantic_settings import BaseSettings
 
 from api.settings import ApiSettings
-from compose.settings import ProcessSettings
+from compose.command import app
+from compose.settings import CommandSettings, ProcessSettings
 from compose.stack import Stack
 from processors.settings import WorkerSettings
 from producers.settings import KafkaSettings
@@ -25,7 +28,7 @@ RUNNABLE = re.compile(r"<!-- run -->\n```sh\n(.*?)```", re.DOTALL)
 def test_its_commands_run_one_after_the_other(stack: Stack, tmp_path: Path) -> None:
     (tmp_path / ".hookline").symlink_to(stack.folder)
     blocks = RUNNABLE.findall(README)
-    assert len(blocks) == 3
+    assert len(blocks) == 4
     script = "set -eu\n" + "\n".join(blocks)
     path = f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin"
     ran = subprocess.run(
@@ -40,6 +43,21 @@ def test_its_commands_run_one_after_the_other(stack: Stack, tmp_path: Path) -> N
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert '"secret":"whsec_' in ran.stdout.replace(" ", "")
     assert ran.stdout.count("evt_") >= 2, ran.stdout
+    assert "success rate" in ran.stdout
+    assert "deliveries would be sent again" in ran.stdout
+
+
+def test_its_commands_and_their_options_exist() -> None:
+    lines = [line.partition("#")[0].split() for line in README.splitlines() if line.startswith("hookline ")]
+    assert len(lines) > 20
+    for line in lines:
+        words = line[1:]
+        command: Any = typer.main.get_command(app)  # typer brings a click of its own
+        while words and (inner := getattr(command, "commands", {}).get(words[0])):
+            command, words = inner, words[1:]
+        assert not getattr(command, "commands", {}), words
+        known = {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
+        assert {word for word in words if word.startswith("--")} <= known, command.name
 
 
 def test_its_make_targets_exist() -> None:
@@ -58,7 +76,13 @@ def test_its_links_lead_to_files() -> None:
 )
 def test_the_settings_that_documents_name_exist(document: str) -> None:
     named = set(re.findall(r"\bHOOKLINE_[A-Z_]+[A-Z]\b", (ROOT / document).read_text()))
-    classes: tuple[type[BaseSettings], ...] = (ApiSettings, WorkerSettings, ProcessSettings, KafkaSettings)
+    classes: tuple[type[BaseSettings], ...] = (
+        ApiSettings,
+        WorkerSettings,
+        ProcessSettings,
+        CommandSettings,
+        KafkaSettings,
+    )
     known = {f"HOOKLINE_{name.upper()}" for each in classes for name in each.model_fields}
     assert named <= known | {"HOOKLINE_READY_FILE", "HOOKLINE_TOOLS_DIR"}
 

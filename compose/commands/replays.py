@@ -1,0 +1,172 @@
+"""`hookline replay` and `hookline replays`: sending a chosen set again, and how that goes."""
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from compose.commands.options import (
+    Json,
+    JsonArray,
+    Limit,
+    OneSubscription,
+    Organization,
+    Since,
+    Until,
+    asked_api,
+    end,
+    new_group,
+    path_of,
+    say,
+)
+
+app = new_group("See and cancel replays.")
+
+
+class Finished(StrEnum):
+    """Which deliveries a replay sends again: those that have come to an end."""
+
+    FAILED = "failed"
+    HELD = "held"
+    SUCCESS = "success"
+
+
+class ItemState(StrEnum):
+    """Where one delivery of a replay stands."""
+
+    QUEUED = "queued"
+    SENT = "sent"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    HELD = "held"
+    SKIPPED = "skipped"
+    CANCELLED = "cancelled"
+
+
+Id = Annotated[str, typer.Argument(metavar="RPL", help="The replay's id.")]
+
+
+def replay(  # noqa: PLR0917 - a command's parameters are its options
+    subscription: OneSubscription = None,
+    event_type: Annotated[
+        list[str] | None, typer.Option("--event-type", metavar="TYPE", help="Of this event type; repeat it.")
+    ] = None,
+    state: Annotated[
+        Finished | None, typer.Option(help="Only those that came to this; all three unless given.")
+    ] = None,
+    since: Since = None,
+    until: Until = None,
+    rate: Annotated[float | None, typer.Option(metavar="N", help="Deliveries a second, at most.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say how many it would be, and do nothing.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Wait for the end, with progress on stderr.")] = False,
+    json: Json = False,
+    organization: Organization = None,
+) -> None:
+    """Send a chosen set again: dead letters, what was held, or what arrived and was lost by its receiver.
+
+    Same webhook-id, a hookline-replay header, a rate of its own beside what is sent now. What is pending or retrying
+    is left alone. Give --state, --subscription or --since. With --watch, Ctrl-C ends the watching and not the replay;
+    the exit code is 0 when all of them arrived, 1 when not.
+
+    \b
+    Examples:
+      hookline replay --state failed --dry-run
+      hookline replay --state failed --subscription sub_019ab4… --watch
+      hookline replay --event-type user.created --since 2026-11-20T10:00:00Z --until 2026-11-20T12:00:00Z --rate 50
+    """
+    if subscription is None and state is None and since is None:  # the API's rule, before anybody is asked
+        raise typer.BadParameter(
+            "say which: --state failed for all dead letters, --subscription or --since", param_hint="--state"
+        )
+    body = {
+        "subscription_id": subscription,
+        "event_types": event_type or None,
+        "state": state,
+        "since": since,
+        "until": until,
+        "rate_per_s": rate,
+        "dry_run": dry_run or None,
+    }
+    with asked_api(organization) as api:
+        from compose.showing.bodies import print_body
+        from compose.showing.replays import print_replay
+        from compose.watching import watch_replay
+
+        answer = api.post("/replays", body)
+        if dry_run:
+            print_body(answer) if json else typer.echo(f"{answer['count']:,} deliveries would be sent again")
+            return
+        if watch:
+            say(f"{answer['id']}")
+            answer = watch_replay(api, answer)
+        print_body(answer) if json else print_replay(answer)
+        if watch:
+            end(well=answer["succeeded"] == answer["total"])
+        say(f"how it goes: hookline replays show {answer['id']}")
+
+
+@app.command("list")
+def list_(limit: Limit = None, json: JsonArray = False, organization: Organization = None) -> None:
+    """List replays, newest first; a delivery's retry by hand is one too.
+
+    \b
+    Example:
+      hookline replays list --limit 5
+    """
+    with asked_api(organization) as api:
+        from compose.showing.lists import print_list
+        from compose.showing.replays import print_replays
+
+        print_list(api, "/replays", {}, limit=limit, as_json=json, show=print_replays)
+
+
+@app.command()
+def show(  # noqa: PLR0917
+    replay: Id,
+    items: Annotated[ItemState | None, typer.Option(help="Its deliveries in this state, and why.")] = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Wait for the end, with progress on stderr.")] = False,
+    limit: Limit = None,
+    json: Json = False,
+    organization: Organization = None,
+) -> None:
+    """Show how far a replay is; with --items the deliveries that failed, were held or skipped, and why.
+
+    \b
+    Examples:
+      hookline replays show rpl_019ab4…
+      hookline replays show rpl_019ab4… --watch
+      hookline replays show rpl_019ab4… --items failed --json
+    """
+    if items is not None and watch:
+        raise typer.BadParameter("give --items or --watch, not both", param_hint="--watch")
+    with asked_api(organization) as api:
+        from compose.showing.bodies import print_body
+        from compose.showing.lists import print_list
+        from compose.showing.replays import print_items, print_replay
+        from compose.watching import watch_replay
+
+        if items is not None:
+            path = path_of("replays", replay, "items")
+            print_list(api, path, {"state": items}, limit=limit, as_json=json, show=print_items)
+            return
+        found = api.get(path_of("replays", replay))
+        found = watch_replay(api, found) if watch else found
+        print_body(found) if json else print_replay(found)
+        if watch:
+            end(well=found["succeeded"] == found["total"])
+
+
+@app.command()
+def cancel(replay: Id, json: Json = False, organization: Organization = None) -> None:
+    """Cancel a replay: what it has not sent yet stays as it was.
+
+    \b
+    Example:
+      hookline replays cancel rpl_019ab4…
+    """
+    with asked_api(organization) as api:
+        from compose.showing.bodies import print_body
+        from compose.showing.replays import print_replay
+
+        cancelled = api.post(path_of("replays", replay, "cancel"))
+        print_body(cancelled) if json else print_replay(cancelled)

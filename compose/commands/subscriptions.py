@@ -1,0 +1,254 @@
+"""`hookline subscriptions`: who receives what, and where."""
+
+import sys
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from compose.commands.options import Json, JsonArray, Limit, Organization, asked_api, end, new_group, path_of, say
+
+app = new_group("Manage subscriptions: who receives which events, and where.")
+
+
+class State(StrEnum):
+    """Which subscriptions a list holds; failing: enabled, and its last attempts failed."""
+
+    ENABLED = "enabled"
+    DISABLED = "disabled"
+    FAILING = "failing"
+
+
+def _secret(given: str) -> str:
+    """Return the secret in a file or on standard input."""
+    from pathlib import Path
+
+    if given == "-":
+        return sys.stdin.readline().strip()
+    if not given.startswith("@"):
+        raise typer.BadParameter("what is written here others on this machine can see: give @FILE, or - for stdin")
+    try:
+        return Path(given[1:]).read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise typer.BadParameter(f"cannot read {given[1:]}: {type(error).__name__}") from None
+
+
+def _header(given: str) -> tuple[str, str]:
+    name, colon, value = given.partition(":")
+    if not colon:
+        raise typer.BadParameter("write it as 'Name: value'")
+    return name.strip(), value.strip()
+
+
+Id = Annotated[str, typer.Argument(metavar="SUB", help="The subscription's id.")]
+Ids = Annotated[list[str], typer.Argument(metavar="SUB…", help="The ids, at most 100.")]
+Secret = Annotated[
+    str | None,
+    typer.Option(metavar="@FILE|-", parser=_secret, help="Your own: whsec_…, or 64 hex characters of an older system."),
+]
+
+
+@app.command("list")
+def list_(  # noqa: PLR0917 - a command's parameters are its options
+    state: Annotated[State | None, typer.Option(help="Only those in this state.")] = None,
+    event_type: Annotated[str | None, typer.Option(metavar="TYPE", help="Those that would receive it.")] = None,
+    text: Annotated[str | None, typer.Option(help="In the URL or the description.")] = None,
+    limit: Limit = None,
+    json: JsonArray = False,
+    organization: Organization = None,
+) -> None:
+    """List subscriptions, oldest first.
+
+    \b
+    Examples:
+      hookline subscriptions list --state failing
+      hookline subscriptions list --event-type user.created --json | jq -r '.[].url'
+    """
+    with asked_api(organization) as api:
+        from compose.showing.lists import print_list
+        from compose.showing.subscriptions import print_subscriptions
+
+        params = {"state": state, "event_type": event_type, "text": text}
+        print_list(api, "/subscriptions", params, limit=limit, as_json=json, show=print_subscriptions)
+
+
+@app.command()
+def add(  # noqa: PLR0917
+    url: Annotated[str, typer.Argument(help="Where webhooks are sent.")],
+    event_type: Annotated[
+        list[str], typer.Option("--event-type", metavar="TYPE", help="One, user.*, or *; repeat it.")
+    ],
+    description: Annotated[str | None, typer.Option(help="For people.")] = None,
+    header: Annotated[
+        list[str] | None, typer.Option("--header", metavar="'NAME: VALUE'", help="Sent with each; repeat it.")
+    ] = None,
+    timeout: Annotated[
+        float | None, typer.Option(metavar="SECONDS", help="1 to 60 an attempt; 15 unless given.")
+    ] = None,
+    disabled: Annotated[bool, typer.Option("--disabled", help="Begin disabled.")] = False,
+    metadata: Annotated[str | None, typer.Option(metavar="JSON|@FILE", help="Whatever you want to keep.")] = None,
+    secret: Secret = None,
+    json: Json = False,
+    organization: Organization = None,
+) -> None:
+    """Add a subscription and print it with its secret, which is shown this once. In force within 2 s.
+
+    \b
+    Examples:
+      hookline subscriptions add https://example.com/webhooks --event-type user.created --event-type 'quest.*'
+      hookline subscriptions add http://127.0.0.1:9000/hooks --event-type '*' --header 'X-Stage: test' --timeout 5
+      hookline subscriptions add https://example.com/old --event-type 'user.*' --secret @old-secret --json
+    """
+    body = {
+        "url": url,
+        "event_types": event_type,
+        "description": description,
+        "headers": dict(_header(each) for each in header) if header else None,
+        "timeout_s": timeout,
+        "enabled": not disabled,
+        "metadata": _json(metadata),
+        "secret": secret,
+    }
+    with asked_api(organization) as api:
+        _print(api.post("/subscriptions", body), as_json=json)
+
+
+@app.command()
+def show(subscription: Id, json: Json = False, organization: Organization = None) -> None:
+    """Show a subscription: never its secret. How it does: hookline stats --subscription SUB.
+
+    \b
+    Example:
+      hookline subscriptions show sub_019ab4…
+    """
+    with asked_api(organization) as api:
+        _print(api.get(path_of("subscriptions", subscription)), as_json=json)
+
+
+@app.command("test")
+def try_out(subscription: Id, json: Json = False, organization: Organization = None) -> None:
+    """Send `hookline.test` once, also to a disabled subscription, and print what the receiver said.
+
+    Nothing is tried again and nothing is counted. Exit code 1 when it was not taken.
+
+    \b
+    Example:
+      hookline subscriptions test sub_019ab4…
+    """
+    with asked_api(organization) as api:
+        from compose.showing.attempts import print_attempt
+        from compose.showing.bodies import print_body
+
+        attempt = api.post(path_of("subscriptions", subscription, "test"))
+        if json:
+            print_body(attempt)
+        elif "state" in attempt:
+            print_attempt(attempt)
+        if "state" not in attempt:  # 202: no outcome within the subscription's timeout and 5 s
+            say(f"no outcome yet: look at it with `hookline deliveries show {attempt['delivery_id']}`")
+        end(well=attempt.get("state") == "success")
+
+
+@app.command()
+def enable(subscriptions: Ids, json: Json = False, organization: Organization = None) -> None:
+    """Enable subscriptions. What was held meanwhile is not sent by itself: hookline replay --state held.
+
+    \b
+    Examples:
+      hookline subscriptions enable sub_019ab4…
+      hookline subscriptions list --state disabled --json | jq -r '.[].id' | xargs hookline subscriptions enable
+    """
+    _change("enable", subscriptions, as_json=json, organization=organization)
+
+
+@app.command()
+def disable(subscriptions: Ids, json: Json = False, organization: Organization = None) -> None:
+    """Disable subscriptions: what they miss is held and can be replayed.
+
+    \b
+    Example:
+      hookline subscriptions disable sub_019ab4…
+    """
+    _change("disable", subscriptions, as_json=json, organization=organization)
+
+
+@app.command("rotate-secret")
+def rotate_secret(
+    subscription: Id,
+    overlap: Annotated[str | None, typer.Option(metavar="24h", help="How long the old one signs too.")] = None,
+    secret: Secret = None,
+    json: Json = False,
+    organization: Organization = None,
+) -> None:
+    """Give a subscription a new secret and print it, this once. For the overlap webhooks carry both signatures.
+
+    \b
+    Examples:
+      hookline subscriptions rotate-secret sub_019ab4…
+      hookline subscriptions rotate-secret sub_019ab4… --overlap 1h --json | jq -r .secret
+    """
+    with asked_api(organization) as api:
+        rotated = api.post(
+            path_of("subscriptions", subscription, "rotate-secret"), {"overlap": overlap, "secret": secret}
+        )
+        _print(rotated, as_json=json)
+
+
+@app.command()
+def delete(
+    subscriptions: Ids,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    json: Json = False,
+    organization: Organization = None,
+) -> None:
+    """Delete subscriptions. What waits to be sent to them is not sent any more; the log stays.
+
+    \b
+    Example:
+      hookline subscriptions delete sub_019ab4… --yes
+    """
+    if not yes:
+        if not sys.stdin.isatty():
+            raise typer.BadParameter("without a terminal to ask on, say --yes", param_hint="--yes")
+        if not typer.confirm(f"Delete {', '.join(subscriptions)}?", err=True):
+            say("nothing was deleted")
+            end(well=False)
+    _change("delete", subscriptions, as_json=json, organization=organization)
+
+
+def _change(action: str, identifiers: list[str], *, as_json: bool, organization: str | None) -> None:
+    from compose.showing.bodies import print_body
+
+    with asked_api(organization) as api:
+        if len(identifiers) == 1:
+            path = path_of("subscriptions", identifiers[0])
+            body = api.ask("DELETE", path) if action == "delete" else api.post(f"{path}/{action}")
+            if as_json and body:
+                print_body(body)
+            elif not as_json:
+                typer.echo(f"{identifiers[0]}  {action}d")
+            return
+        results = api.post("/subscriptions/bulk", {"action": action, "ids": identifiers})
+        if as_json:
+            print_body(results)
+        else:
+            for each in results["results"]:
+                typer.echo(f"{each['id']}  {f'{action}d' if each['ok'] else each['error']['detail']}")
+        end(well=all(each["ok"] for each in results["results"]))
+
+
+def _print(subscription: dict[str, object], *, as_json: bool) -> None:
+    from compose.showing.bodies import print_body
+    from compose.showing.subscriptions import print_subscription
+
+    print_body(subscription) if as_json else print_subscription(subscription)
+
+
+def _json(given: str | None) -> object:
+    from compose.publishing import json_given
+    from schemas.errors import InvalidInput
+
+    try:
+        return None if given is None else json_given(given, option="--metadata")
+    except InvalidInput as error:
+        raise typer.BadParameter(error.detail) from None

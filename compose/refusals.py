@@ -1,0 +1,69 @@
+"""What the API said instead of an answer, as the one line of a command that failed."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from compose.speakable import speakable
+from schemas.errors import HooklineError
+
+_ABOUT_WHAT_WAS_GIVEN: Final = {400, 401, 413, 415, 422}
+# Options have the names of REST, in the singular where they may be repeated; these are the others.
+_OPTIONS: Final = {
+    "Hookline-Organization": "--organization",
+    "Authorization": "HOOKLINE_ADMIN_TOKEN",
+    "subscription_id": "--subscription",
+    "event_types": "--event-type",
+    "headers": "--header",
+    "timeout_s": "--timeout",
+    "rate_per_s": "--rate",
+    "url": "URL",
+    "ids": "ID",
+    "cursor": "cursor",
+}
+
+
+class ApiAway(HooklineError):
+    """Nobody answers where the API should be, or not in time."""
+
+
+class Refused(HooklineError):
+    """The API answered with something else than what was asked for."""
+
+    def __init__(self, text: str, *, status: int) -> None:
+        super().__init__(text)
+        self.status = status
+
+    @property
+    def is_about_what_was_given(self) -> bool:
+        """Whether the command line or a setting does not hold, and another try would say the same."""
+        return self.status in _ABOUT_WHAT_WAS_GIVEN
+
+
+def refusal_of(status: int, document: object, *, url: str) -> Refused:
+    """Return the error for an answer that is no 2xx; `document` is its JSON, None when it had none.
+
+    Pointers and parameters of a problem document (RFC 9457) become the names of options. What is no problem document
+    did not come from the API: then the text says where we asked.
+    """
+    if not isinstance(document, Mapping) or "detail" not in document:
+        return Refused(f"{url} answered {status}, which the API does not: check HOOKLINE_API_URL", status=status)
+    flaws = document.get("errors")
+    said = _flaws_of(flaws) if isinstance(flaws, Sequence) and flaws else str(document["detail"])
+    request = f" (request {document.get('request_id')})" if status >= 500 else ""
+    return Refused(speakable(f"{said}{request}", keep=""), status=status)
+
+
+def option_of(flaw: Mapping[str, Any]) -> str:
+    """Return what the user wrote that a flaw of a problem document is about: an option, or "" for the whole body."""
+    pointer = str(flaw.get("pointer") or "")
+    name = pointer.split("/")[1] if pointer.startswith("/") else flaw.get("parameter") or flaw.get("header") or pointer
+    return _OPTIONS.get(name) or (f"--{name.replace('_', '-')}" if name else "")
+
+
+def _flaws_of(flaws: Sequence[Any]) -> str:
+    return "; ".join(_flaw(flaw) for flaw in flaws if isinstance(flaw, Mapping))
+
+
+def _flaw(flaw: Mapping[str, Any]) -> str:
+    option, detail = option_of(flaw), str(flaw.get("detail", ""))
+    return f"{option}: {detail}" if option else detail

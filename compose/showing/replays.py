@@ -1,0 +1,77 @@
+"""Replays for people."""
+
+from collections.abc import Sequence
+
+from compose.asking import Body
+from compose.showing.tables import (
+    coloured,
+    exact_time_of,
+    number_of,
+    print_fields,
+    print_table,
+    time_of,
+    two_lines,
+)
+
+_ENDS = ("succeeded", "failed", "held", "skipped", "cancelled")
+
+
+def print_replays(replays: Sequence[Body]) -> None:
+    """Print a table of replays."""
+    rows = [
+        (
+            two_lines(each["id"], chosen_by(each)),
+            coloured(each["state"]),
+            f"{each['succeeded']:,} of {each['total']:,}",
+            number_of(each["failed"]),
+            time_of(each["created_at"]),
+        )
+        for each in replays
+    ]
+    print_table(("REPLAY, WHAT", "STATE", "ARRIVED", "FAILED", "CREATED (UTC)"), rows, folding=[0])
+
+
+def print_replay(replay: Body) -> None:
+    """Print one replay; counts that are 0 are left out."""
+    print_fields(
+        [
+            ("id", replay["id"]),
+            ("state", coloured(replay["state"])),
+            ("what", chosen_by(replay)),
+            ("deliveries", number_of(replay["total"])),
+            ("sent", number_of(replay["sent"])),
+            *((name, number_of(replay[name]) if replay[name] else None) for name in _ENDS),
+            ("rate", f"at most {replay['rate_per_s']:g}/s"),
+            ("created", exact_time_of(replay["created_at"])),
+            ("started", exact_time_of(replay["started_at"])),
+            ("finished", exact_time_of(replay["finished_at"])),
+        ]
+    )
+
+
+def chosen_by(replay: Body) -> str:
+    """Return what a replay sends, in the words of its options."""
+    if replay["is_retry"]:
+        return "one delivery, by hand"
+    asked = replay["filter"]
+    types = "".join(f" --event-type {each}" for each in asked["event_types"] or ())
+    options = [
+        f"--{name} {asked[key]}"
+        for name, key in (
+            ("state", "state"),
+            ("subscription", "subscription_id"),
+            ("since", "since"),
+            ("until", "until"),
+        )
+        if asked[key] is not None
+    ]
+    return f"{' '.join(options)}{types}".strip() or "everything that has ended"
+
+
+def print_items(items: Sequence[Body]) -> None:
+    """Print the deliveries of a replay."""
+    rows = [
+        (each["delivery_id"], two_lines(each["subscription_id"], each["detail"] or ""), coloured(each["state"]))
+        for each in items
+    ]
+    print_table(("DELIVERY", "SUBSCRIPTION, WHY", "STATE"), rows, folding=[1])

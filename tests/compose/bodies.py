@@ -1,0 +1,70 @@
+"""Bodies as the API answers them, with ids of their real length."""
+
+from typing import Any
+
+HEX = "019a9f2b6c7d7e8f9a0b1c2d3e4f5a6"
+SUBSCRIPTION_ID, DELIVERY_ID, EVENT_ID = f"sub_{HEX}1", f"dlv_{HEX}2", f"evt_{HEX}3"
+REPLAY_ID, QUARANTINE_ID, ATTEMPT_ID = f"rpl_{HEX}4", f"qtn_{HEX}5", f"att_{HEX}6"
+AT = "2026-11-21T09:30:00.120000Z"
+
+
+def subscription(**other: Any) -> dict[str, Any]:
+    return {
+        "id": SUBSCRIPTION_ID, "url": "https://example.com/" + "long/" * 30, "event_types": ["user.created", "quest.*"],
+        "description": "Billing", "headers": {"X-Team": "***"}, "timeout_s": 15.0, "enabled": True, "state": "failing",
+        "disabled_reason": None, "disabled_at": None, "metadata": {"team": "billing"}, "version": 1, "created_at": AT,
+        "updated_at": AT, **other,
+    }  # fmt: skip
+
+
+def delivery(**other: Any) -> dict[str, Any]:
+    return {
+        "id": DELIVERY_ID, "event_id": EVENT_ID, "event_type": "user.password_reset_requested", "state": "failed",
+        "subscription_id": SUBSCRIPTION_ID, "round": "0", "attempt_count": 7, "status": None,
+        "error_kind": "disconnected", "error": "it hung up", "duration_ms": 84, "created_at": AT,
+        "next_attempt_at": None, "last_attempt_at": AT, "finished_at": AT, "is_test": False, "key": "user_1", **other,
+    }  # fmt: skip
+
+
+def attempt(**other: Any) -> dict[str, Any]:
+    return {
+        "id": ATTEMPT_ID, "round": "0", "attempt": 1, "state": "failed", "started_at": AT, "due_at": AT,
+        "duration_ms": 84, "error_kind": "http", "error": "the receiver answered 503", "worker": "worker-0",
+        "url": "https://example.com/hooks", "address": "93.184.216.34:443", "next_attempt_at": None,
+        "subscription_version": 3,
+        "request": {
+            "headers": {"content-type": "application/json", "webhook-signature": "***"},
+            "body": '{"id":"evt_1","data":{"name":"Zoë"}}', "body_encoding": "utf-8", "body_bytes": 37,
+            "truncated": False,
+        },
+        "response": {
+            "status": 503, "headers": {"content-type": "text/plain"}, "body": "try later", "body_encoding": "utf-8",
+            "truncated": False,
+        },
+        **other,
+    }  # fmt: skip
+
+
+def event(**other: Any) -> dict[str, Any]:
+    return {
+        "id": EVENT_ID, "type": "user.created", "created_at": AT, "key": "user_1", "source_id": None,
+        "data": {"id": "user_1"}, "previous": None, "metadata": {}, **other,
+    }  # fmt: skip
+
+
+def replay(**other: Any) -> dict[str, Any]:
+    asked = {"subscription_id": None, "event_types": None, "state": "failed", "since": None, "until": None}
+    return {
+        "id": REPLAY_ID, "state": "running", "is_retry": False, "filter": asked, "rate_per_s": 100.0, "total": 10,
+        "sent": 0, "succeeded": 0, "failed": 0, "held": 0, "skipped": 0, "cancelled": 0, "created_at": AT,
+        "started_at": AT, "finished_at": None, **other,
+    }  # fmt: skip
+
+
+def record(**other: Any) -> dict[str, Any]:
+    value = {"data": "wwEAAQID/w==", "encoding": "base64", "truncated": True, "bytes": 20_000}
+    return {
+        "id": QUARANTINE_ID, "at": AT, "topic": "hookline.deliver", "partition": 3, "offset": 123_456,
+        "stage": "deliver", "error_class": "schemas.codec.UnknownFingerprint", "error": "no such schema", "key": None,
+        "value": value, "headers": [{"name": "ce_id", "value": "ZXZ0XzE="}], "retried_at": None, **other,
+    }  # fmt: skip

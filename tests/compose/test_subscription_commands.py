@@ -1,0 +1,49 @@
+"""`hookline subscriptions` on the real API."""
+
+import json
+from uuid import uuid4
+
+import pytest
+
+from tests.compose.shell import hookline
+
+ADD = ("subscriptions", "add", "http://127.0.0.1:9/hooks")
+
+
+@pytest.mark.postgres
+def test_a_subscription_is_added_listed_shown_and_deleted(real_api: dict[str, str]) -> None:
+    organization = ("--organization", f"org_{uuid4().hex}")
+    added = hookline(
+        *ADD, "--event-type", "user.created", "--event-type", "quest.*", "--header", "X-Team: billing", "--timeout",
+        "5", "--disabled", "--metadata", '{"team": "billing"}', "--description", "Billing", "--json", *organization,
+        **real_api,
+    )  # fmt: skip
+    assert added.code == 0, added.err
+    created = json.loads(added.out)
+    secret = created.pop("secret")
+    assert secret.startswith("whsec_")
+    assert (created["event_types"], created["timeout_s"], created["enabled"]) == (["user.created", "quest.*"], 5, False)
+    assert (created["headers"], created["metadata"]) == ({"X-Team": "***"}, {"team": "billing"})
+
+    listed = hookline("subscriptions", "list", "--state", "disabled", "--json", *organization, **real_api)
+    shown = hookline("subscriptions", "show", created["id"], "--json", *organization, **real_api)
+    assert json.loads(listed.out) == [json.loads(shown.out)] == [created]
+    table = hookline("subscriptions", "list", *organization, **real_api).out
+    assert created["id"] in table
+    assert "http://127.0.0.1:9/hooks" in table
+
+    another = hookline("subscriptions", "show", created["id"], "--organization", "org_another", **real_api)
+    assert (another.code, "no subscription of this id" in another.complaint) == (1, True)
+    deleted = hookline("subscriptions", "delete", created["id"], "--yes", *organization, **real_api)
+    assert (deleted.code, deleted.out) == (0, f"{created['id']}  deleted\n")
+    assert hookline("subscriptions", "list", "--json", *organization, **real_api).out == "[]\n"
+
+
+@pytest.mark.postgres
+def test_what_the_api_refuses_is_told_by_the_names_of_options(real_api: dict[str, str]) -> None:
+    ran = hookline(*ADD, "--event-type", "no.such", "--timeout", "90", **real_api)
+    assert ran.code == 2
+    assert "--event-type: " in ran.complaint
+    assert "--timeout: " in ran.complaint
+    named = hookline("subscriptions", "list", "--organization", "no organization!", **real_api)
+    assert (named.code, "--organization: must be 1 to 100 letters" in named.complaint) == (2, True)
