@@ -18,7 +18,7 @@ PROCESSES ?= 2
 WHOLLY_COVERED := schemas/signing.py,schemas/sealing.py,schemas/addresses.py,schemas/urls.py,processors/routing.py,processors/retries.py,processors/acks.py,processors/dialling.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench lock clean
+.PHONY: help setup demo test lint bench settings lock clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -44,11 +44,18 @@ lint: $(TOOLS)/ready ## ruff, mypy strict, the order of imports
 bench: $(TOOLS)/ready ## deliveries/s and latencies on this machine, and its limit in the same run
 	$(BIN)/python -m bench.deliveries
 
+settings: $(TOOLS)/ready ## write the tables of settings into docs/production.md
+	$(BIN)/python -m compose.settings_table
+
 lock: $(TOOLS)/ready ## resolve the dependencies anew and rewrite the locks
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 		--extra dev pyproject.toml -o requirements/dev.txt
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 		requirements/uv.in -o requirements/uv.txt
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+		--extra command pyproject.toml -c requirements/dev.txt -o requirements/run.txt
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+		requirements/build.in -c requirements/dev.txt -o requirements/build.txt
 	$(BIN)/python -m compose.jars --lock
 
 clean: ## remove what was set up here; the data in .hookline stays
