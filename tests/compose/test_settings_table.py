@@ -18,9 +18,8 @@ def test_every_settings_class_is_found_by_itself() -> None:
 def test_a_row_says_type_range_default_and_meaning() -> None:
     rows = {line.split("`")[1]: line for line in tables().splitlines() if line.startswith("| `")}
     assert set(rows) == variables()
-    assert (
-        "| whole number, from 1 to 100000 | `512` | Requests that one worker has open at once. |"
-        in (rows["HOOKLINE_MOST_IN_FLIGHT"])
+    assert rows["HOOKLINE_PARTITIONS"].startswith(
+        "| `HOOKLINE_PARTITIONS` | whole number, from 1 to 1000 | `8` | Partitions"
     )
     assert "`1m,5m,15m,1h,6h,24h`" in rows["HOOKLINE_RETRY_WAITS"]
     assert "holds `HOOKLINE_ADMIN_TOKEN`" in rows["HOOKLINE_ADMIN_TOKEN_FILE"]
