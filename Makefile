@@ -12,11 +12,13 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 ifeq ($(PIP_CERT)$(REQUESTS_CA_BUNDLE),)
 export PIP_CERT := $(firstword $(wildcard /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt /etc/ssl/cert.pem))
 endif
+# Tests wait more than they work: two processes share the machine well. 0 runs them one after the other in one.
+PROCESSES ?= 2
 # The modules whose every branch is covered.
 WHOLLY_COVERED := schemas/signing.py,schemas/sealing.py,schemas/addresses.py,schemas/urls.py,processors/routing.py,processors/retries.py,processors/acks.py,processors/dialling.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench fuzz openapi lock clean
+.PHONY: help setup demo test lint bench fuzz openapi settings lock clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -29,7 +31,7 @@ demo: $(TOOLS)/ready ## events in, signed webhooks out, retries and a dead lette
 
 test: $(TOOLS)/ready ## all tests, on a real Kafka and a real PostgreSQL
 	$(BIN)/coverage erase
-	$(BIN)/pytest --cov --cov-report=
+	$(BIN)/pytest -n $(PROCESSES) --dist loadfile --no-loadscope-reorder --cov --cov-report=
 	$(BIN)/coverage report --include=$(WHOLLY_COVERED) --show-missing --fail-under=100
 	@$(BIN)/coverage report --format=total | sed 's/^/branch coverage of all packages, percent: /'
 
@@ -48,11 +50,18 @@ fuzz: $(TOOLS)/ready ## 10,000 requests made from the API's own description; SEE
 openapi: $(TOOLS)/ready ## write docs/openapi.json anew
 	$(BIN)/hookline openapi > docs/openapi.json
 
+settings: $(TOOLS)/ready ## write the tables of settings into docs/production.md
+	$(BIN)/python -m compose.settings_table
+
 lock: $(TOOLS)/ready ## resolve the dependencies anew and rewrite the locks
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 		--extra dev pyproject.toml -o requirements/dev.txt
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 		requirements/uv.in -o requirements/uv.txt
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+		--extra command pyproject.toml -c requirements/dev.txt -o requirements/run.txt
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+		requirements/build.in -c requirements/dev.txt -o requirements/build.txt
 	$(BIN)/python -m compose.jars --lock
 
 clean: ## remove what was set up here; the data in .hookline stays

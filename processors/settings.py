@@ -57,7 +57,7 @@ class WorkerSettings(BaseSettings):
     stop_within_s: float = Field(default=25.0, ge=0.0, le=300.0)
     """How long a stopping worker lets open requests end."""
     stalled_after_s: float = Field(default=180.0, ge=5.0)
-    """A worker whose partitions have records and make no progress for this long ends itself (FAUST.md, F13)."""
+    """A worker whose partitions have records and make no progress for this long ends itself."""
     metrics_host: str = "127.0.0.1"
     """Where Prometheus finds `/metrics` of a worker or mover."""
     metrics_port: int | None = None

@@ -1,4 +1,6 @@
-"""The real parts that tests run on: one Kafka and one PostgreSQL a run, started when the first test asks for them.
+"""The real parts that tests run on: one Kafka and one PostgreSQL for each process of a run (`make test` has two).
+
+They are started when the first test asks for them.
 
 `HOOKLINE_TEST_KAFKA` (host:port) and `HOOKLINE_TEST_DATABASE_URL` name running servers instead, in containers for
 example; tests are the same.

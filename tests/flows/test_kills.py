@@ -96,5 +96,5 @@ async def _publish(stack: Stack, organization: str) -> list[str]:
 async def _kill_in_rotation(stack: Stack) -> None:
     for kill in range(KILLS):
         await asyncio.sleep(KILL_EVERY_S)
-        stack.wait_until_ready(f"worker-{kill % 2}")
+        await asyncio.to_thread(stack.wait_until_ready, f"worker-{kill % 2}")
         stack.kill(f"worker-{kill % 2}")

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import time
 from itertools import pairwise
 from pathlib import Path
 
@@ -53,24 +54,24 @@ async def test_a_kill_makes_no_retry_early_and_none_over_a_second_late(
         await publisher.publish(type="user.created", organization_id=organization.id, data={"id": str(number)})
     key = created["id"].encode()
     await records_on(stack.bootstrap_servers, ATTEMPTS, lambda record: record.key() == key, count=EVENTS)
+    killed_at = time.time()
     stack.kill(killed)  # every first attempt is on record, every retry waits: nothing is in flight to be sent twice
     by_event: dict[str, list[float]] = {}
     for request in await recorder.until(
         "flaky", lambda requests: len({r.webhook_id for r in requests[EVENTS * 3 :]}) == EVENTS, within_s=40
     ):
         by_event.setdefault(request.webhook_id, []).append(request.at)
-    stack.wait_until_ready(killed)
+    await asyncio.to_thread(stack.wait_until_ready, killed)
+    restarting_s = (stack.folder / "run" / f"{killed}.ready").stat().st_mtime - killed_at
     gaps = [[later - earlier for earlier, later in pairwise(times)] for times in by_event.values()]
     waits = [float(wait.removesuffix("s")) for wait in WAITS.split(",")]
     early = [gap for of_event in gaps for gap, wait in zip(of_event, waits, strict=False) if gap < wait]
     assert not early
     late = max(gap - wait for of_event in gaps for gap, wait in zip(of_event, waits, strict=False))
-    print(f"{killed} killed: latest retry {late:.3f} s after it was due")
+    print(f"{killed} killed: ready again after {restarting_s:.3f} s, latest retry {late:.3f} s after it was due")
     # A process that is started again needs that long to begin; what waits is late by no more than that and a second.
-    assert late <= RESTART_S[killed] + 1.0
-
-
-RESTART_S = {"mover": 2.0, "worker-0": 4.0}
+    assert 0 < restarting_s < 20
+    assert late <= restarting_s + 1.0
 
 
 async def test_secrets_are_found_nowhere(

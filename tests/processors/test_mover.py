@@ -218,7 +218,8 @@ def test_goes_on_by_itself_when_kafka_was_away(tmp_path: Path) -> None:
     finally:
         kafka.stop()
     assert not any(one.is_early for one in arrived)
-    assert len(arrived) - 5000 < 1000  # about a second's worth went to the producer before the silence was noticed
+    # 400 a second went to the producer before the silence was noticed: about one second alone, three on a busy machine.
+    assert len(arrived) - 5000 < 2000
 
 
 def _replace(first: Mover, stage: Stage) -> None:

@@ -1,0 +1,50 @@
+"""docs/production.md names commands, options and metrics that exist: who is called at night must not find out."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from tests.compose.commands import options_of
+
+ROOT = Path(__file__).parents[2]
+DOCUMENT = (ROOT / "docs" / "production.md").read_text()
+BLOCKS = re.findall(r"```sh\n(.*?)```", DOCUMENT, re.DOTALL)
+LINES = [line for block in BLOCKS for line in block.splitlines() if re.search(r"\bhookline (?!\$)", line)]
+INLINE = re.findall(r"`(hookline [^`]+)`", DOCUMENT)
+CALLS = sorted({f"hookline {call.rpartition('hookline ')[2]}" for call in (*LINES, *INLINE)})
+SOURCES = [path for part in ("api", "processors", "producers", "compose") for path in (ROOT / part).rglob("*.py")]
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_every_command_and_option_exists(call: str) -> None:
+    words = shlex.split(call)[1:]
+    names = [word for word in words if re.fullmatch(r"[a-z-]+", word) and not word.startswith("--")]
+    command = names[: next((n for n in range(len(names), 0, -1) if _exists(names[:n])), len(names))]
+    options = options_of(command)
+    assert {word for word in words if word.startswith("--")} <= options
+
+
+def _exists(words: list[str]) -> bool:
+    try:
+        options_of(words)
+    except AssertionError:
+        return False
+    return True
+
+
+def test_every_metric_exists() -> None:
+    named = set(re.findall(r"`(hookline_[a-z_]+)`", DOCUMENT)) - {"hookline_default"}  # that is Docker's network
+    assert named
+    source = "".join(path.read_text() for path in SOURCES)
+    assert [name for name in sorted(named) if f'"{name.removesuffix("_total")}"' not in source] == []
+
+
+def test_every_heading_that_it_sends_to_is_there() -> None:
+    headings = re.findall(r"^### (.+)$", DOCUMENT, re.MULTILINE)
+    sent_to = [
+        cell for row in re.findall(r"^\|.*\|$", DOCUMENT, re.MULTILINE) for cell in re.findall(r"\"([A-Z].+?)\"", row)
+    ]
+    assert len(sent_to) >= 5
+    assert set(sent_to) <= set(headings)
