@@ -28,7 +28,7 @@ class Message:
     value: bytes | None = b"value"
     headers: object = None
     key: bytes | None = b"key"
-    timestamp: float = 1.5
+    timestamp: float | None = 1.5
 
 
 @dataclass
@@ -192,6 +192,13 @@ async def test_what_is_taken_is_worked_on_as_it_came() -> None:
     await settled()
     assert [taken.value for taken in bench.begun] == values
     assert (bench.begun[0].key, bench.begun[0].timestamp_s) == (b"key", 1.5)
+
+
+async def test_a_record_without_a_timestamp_has_the_first_one_there_is() -> None:
+    bench = Bench()
+    bench.intake.take(Acking(Message(*DELIVER_0, 0, 1, timestamp=None), bench.acked))
+    await settled()
+    assert bench.begun[0].timestamp_s == 0.0
 
 
 @pytest.mark.parametrize(
