@@ -13,7 +13,10 @@ from api.database import engine_of, transaction_of
 from api.deliveries.tables import DeliveryRow, EventRow
 from api.subscriptions.tables import SubscriptionRow
 from schemas.ids import EventId, SubscriptionId, delivery_id_of, made_at, new_event_id, new_subscription_id
-from tests.api.conftest import settings_of
+from schemas.sealing import SECRET_PURPOSE, sealer_of
+from tests.api.conftest import MASTER_KEYS, settings_of
+
+SEALER = sealer_of(MASTER_KEYS)
 
 
 def minutes_ago(minutes: float) -> datetime:
@@ -29,14 +32,14 @@ class Log:
 
     async def subscription(self, *, enabled: bool = True, version: int = 3) -> str:
         """Add a subscription that cannot be reached and return its id."""
-        identifier = new_subscription_id()
+        identifier, organization = new_subscription_id(), self.organization_id
         row = SubscriptionRow(
             id=identifier,
-            organization_id=self.organization_id,
+            organization_id=organization,
             version=version,
             url="https://93.184.216.34/in",
             event_types=["*"],
-            secrets=[b"sealed"],
+            secrets=[SEALER.seal(b"k" * 32, organization=organization, row=identifier, purpose=SECRET_PURPOSE)],
             secrets_expire_at=[None],
             timeout_ms=15_000,
             enabled=enabled,
