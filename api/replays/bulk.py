@@ -54,7 +54,7 @@ class BulkReplay:
                 return False
             if self._pace is None:
                 self._pace = Pace(replay.rate_per_s, now=time.monotonic())
-            items = await self._queued(db, replay, limit=self._pace.batch)
+            items = await self._queued(db, replay, limit=self._pace.batch(time.monotonic()))
             if not items:
                 return self._turned_over(replay)
             count = await sent(db, self._workshop.producer, items)

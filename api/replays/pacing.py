@@ -2,8 +2,8 @@
 
 from typing import Final
 
-_BATCH_S: Final = 0.05  # a batch is at most this long's worth
-_LEEWAY_S: Final = 0.2  # what a slow batch may be caught up by; more would be a burst
+_BATCH_S: Final = 0.05  # a batch is this long's worth
+_LEEWAY_S: Final = 0.5  # what slow batches may be caught up by; more would be a burst
 _LONGEST_WAIT_S: Final = 60.0  # a timer for years is none
 
 
@@ -14,10 +14,10 @@ class Pace:
         self._rate_per_s = rate_per_s
         self._next_at = now
 
-    @property
-    def batch(self) -> int:
-        """How many deliveries go at once."""
-        return max(1, int(self._rate_per_s * _BATCH_S))
+    def batch(self, now: float) -> int:
+        """Return how many deliveries may go at once: a twentieth of a second's worth, and what is to be caught up."""
+        behind_s = min(max(0.0, now - self._next_at), _LEEWAY_S)
+        return max(1, int(self._rate_per_s * (_BATCH_S + behind_s)))
 
     def wait_s(self, now: float) -> float:
         """Return how long to wait, a minute at most: then ask again."""

@@ -77,9 +77,7 @@ def test_it_is_sent_as_it_was_in_a_round_of_the_replays_own() -> None:
         ({"state": "success", "last_attempt_at": NOW}, {}, "skipped", "delivered meanwhile"),
     ],
 )
-def test_it_is_not_sent(
-    logged: dict[str, object] | None, others: dict[str, object], state: str, detail: str
-) -> None:
+def test_it_is_not_sent(logged: dict[str, object] | None, others: dict[str, object], state: str, detail: str) -> None:
     found = None if logged is None else replace(LOGGED, **logged)  # type: ignore[arg-type] # the table's rows differ
     decision = decided(replace(TURN, logged=found, **others), now=NOW)  # type: ignore[arg-type]
     assert decision.delivery is None

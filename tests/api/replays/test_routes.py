@@ -248,5 +248,3 @@ async def test_another_organizations_replay_is_none(api: httpx.AsyncClient) -> N
     for method, path in (("GET", ""), ("GET", "/items"), ("POST", "/cancel")):
         problem_of(await api.request(method, f"{PATH}/{replay_id}{path}"), 404)
     assert replay_id not in (await api.get(PATH)).text
-
-
