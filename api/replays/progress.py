@@ -42,7 +42,10 @@ WHERE id = ANY(CAST(:ids AS text[])) AND finished_at IS NULL
 
 
 async def counted(db: AsyncSession, replay_ids: Sequence[str]) -> list[str]:
-    """Bring the counts on the rows of replays up to date; return whose have changed. 100,000 items take 35 ms."""
+    """Bring the counts on the rows of replays up to date; return whose have changed.
+
+    All items are read: 100,000 took 0.2 s on a busy machine, too long for a list of replays.
+    """
     return [row[0] for row in await db.execute(_COUNT, {"ids": list(replay_ids)})]
 
 

@@ -22,7 +22,7 @@ from api.subscriptions.tables import subscription_of
 from schemas.ids import OrganizationId, is_time_ordered, new_replay_id
 
 PATH = "/api/v1/replays"
-_CANCELLED_AT_ONCE = 10_000  # items, in the request itself (0.2 s); the runner cancels what is left
+_CANCELLED_AT_ONCE = 10_000  # items, in the request itself: under a second. The runner cancels what is left
 
 router = APIRouter(
     prefix=PATH,

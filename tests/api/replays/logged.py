@@ -3,10 +3,10 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 from uuid import uuid4
 
-from sqlalchemy import text
+from sqlalchemy import CursorResult, text
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from api.database import engine_of, transaction_of
@@ -65,10 +65,12 @@ class Log:
         return sorted(delivery.id for _, delivery in rows)
 
     async def run(self, statement: str, **values: object) -> list[dict[str, Any]]:
-        """Run a statement and return its rows."""
+        """Run a statement and return its rows, if it is one that has some."""
         async with transaction_of(self.engine) as db:
             result = await db.execute(text(statement), values)
-            return [dict(row) for row in result.mappings()] if result.returns_rows else []
+            if not cast(CursorResult[Any], result).returns_rows:  # what every statement in text comes to
+                return []
+            return [dict(row) for row in result.mappings()]
 
     async def items(self, replay_id: str) -> dict[str, tuple[str, str | None]]:
         """Return a replay's items: their state and detail by the delivery's id."""

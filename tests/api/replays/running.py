@@ -29,7 +29,7 @@ class Arrival:
 
     delivery: Delivery
     key: bytes | None
-    headers: dict[str, bytes]
+    headers: dict[str, str | bytes | None]
     at: float
 
 
