@@ -21,6 +21,8 @@ from api.events.publishing import EventPublishing
 from api.idempotency.repeats import Repeats
 from api.metrics import Metrics
 from api.readiness import ReadyChecks
+from api.replays import retrying
+from api.replays import routes as replays
 from api.services import Services
 from api.settings import ApiSettings
 from api.subscriptions import actions, bulk, testing
@@ -89,7 +91,7 @@ def create_app(settings: ApiSettings, kafka: KafkaSettings) -> FastAPI:
     problems.add_handlers(app)
     for router in (
         *(subscriptions.router, bulk.router, actions.router, testing.router),
-        *(events.router, events.batches, health.router),
+        *(events.router, events.batches, replays.router, retrying.router, health.router),
     ):
         app.include_router(router)
     openapi.describe(app)

@@ -47,6 +47,12 @@ class ApiSettings(BaseSettings):
     """Events that may wait for Kafka at once in this process; one more is answered with 503."""
     failing_after: int = Field(default=3, ge=1)
     """Failed attempts in a row after which an enabled subscription is shown as `failing`."""
+    replays_per_s: float = Field(default=100.0, gt=0, allow_inf_nan=False)
+    """Deliveries a second that a replay sends when it names no rate of its own."""
+    most_replayed_per_s: float = Field(default=1000.0, gt=0, allow_inf_nan=False)
+    """Deliveries a second that a replay may ask for; a higher rate is answered with 422."""
+    most_replays_at_once: int = Field(default=10, ge=1)
+    """Replays of one organization that may be sending at once; one more is answered with 409."""
     api_host: str = "127.0.0.1"
     """The address to listen on."""
     api_port: int = Field(default=8000, ge=0, le=65535)

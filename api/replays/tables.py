@@ -42,7 +42,7 @@ class ReplayRow(Base):
     __tablename__ = "replays"
     __table_args__ = (
         Index("replays_of_organization", "organization_id", "id"),
-        Index("replays_unfinished", "id", postgresql_where=text("state IN ('pending', 'running', 'finishing')")),
+        Index("replays_unfinished", "state", "id", postgresql_where=text("finished_at IS NULL")),
     )
 
     id: Mapped[str] = mapped_column(_Id, primary_key=True)
@@ -56,9 +56,17 @@ class ReplayRow(Base):
     until: Mapped[datetime | None] = mapped_column(_Moment)
     rate_per_s: Mapped[float]
     total: Mapped[int]
+    sent: Mapped[int] = mapped_column(comment="this and the next five: items, as the runner counted them last")
+    succeeded: Mapped[int]
+    failed: Mapped[int]
+    held: Mapped[int]
+    skipped: Mapped[int]
+    cancelled: Mapped[int]
     created_at: Mapped[datetime] = mapped_column(_Moment)
     started_at: Mapped[datetime | None] = mapped_column(_Moment)
-    finished_at: Mapped[datetime | None] = mapped_column(_Moment)
+    finished_at: Mapped[datetime | None] = mapped_column(
+        _Moment, comment="all has ended; a cancelled one may wait for what was sent"
+    )
 
 
 class ReplayItemRow(Base):

@@ -27,11 +27,20 @@ def reading_from_now(bootstrap: str, topic: str) -> Iterator[Consumer]:
     ensure_topic(bootstrap, topic)
     consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "from-now", "enable.auto.commit": False})
     try:
-        numbers = consumer.list_topics(topic, timeout=10).topics[topic].partitions
+        numbers = _partitions_of(consumer, topic)
         consumer.assign([TopicPartition(topic, number, _end_of(consumer, topic, number)) for number in numbers])
         yield consumer
     finally:
         consumer.close()
+
+
+def _partitions_of(consumer: Consumer, topic: str) -> list[int]:
+    """Return the topic's partitions, all of them: of a topic just made, a broker may know none yet."""
+    deadline = time.monotonic() + _READY_WITHIN_S
+    while len(found := list(consumer.list_topics(topic, timeout=10).topics[topic].partitions)) < PARTITIONS:
+        assert time.monotonic() < deadline, f"{topic} has {len(found)} partitions"
+        time.sleep(0.1)
+    return found
 
 
 def _end_of(consumer: Consumer, topic: str, number: int) -> int:

@@ -182,13 +182,21 @@ CREATE TABLE replays (
     until timestamptz,
     rate_per_s DOUBLE PRECISION NOT NULL,
     total INTEGER NOT NULL,
+    sent INTEGER NOT NULL,
+    succeeded INTEGER NOT NULL,
+    failed INTEGER NOT NULL,
+    held INTEGER NOT NULL,
+    skipped INTEGER NOT NULL,
+    cancelled INTEGER NOT NULL,
     created_at timestamptz NOT NULL,
     started_at timestamptz,
     finished_at timestamptz,
     PRIMARY KEY (id)
 );
 CREATE INDEX replays_of_organization ON replays (organization_id, id);
-CREATE INDEX replays_unfinished ON replays (id) WHERE state IN ('pending', 'running', 'finishing');
+CREATE INDEX replays_unfinished ON replays (state, id) WHERE finished_at IS NULL;
+COMMENT ON COLUMN replays.sent IS 'this and the next five: items, as the runner counted them last';
+COMMENT ON COLUMN replays.finished_at IS 'all has ended; a cancelled one may wait for what was sent';
 
 CREATE TABLE replay_items (
     replay_id text COLLATE "C" NOT NULL,

@@ -1,0 +1,112 @@
+"""What is done with a delivery when its turn in a replay comes: pure, the log's rows in and a decision out."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from api.deliveries.tables import DeliveryState
+from api.replays.tables import ItemState
+from schemas.ids import DeliveryId, EventId, OrganizationId, ReplayId, SubscriptionId
+from schemas.records import Delivery, Position
+from schemas.topics import EVENTS
+
+# A retry that is due this soon goes out before the workers could hear that another round takes over.
+DUE_WITHIN: Final = timedelta(seconds=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Logged:
+    """What the log has of a delivery, and the bytes of its event (None: retention took them)."""
+
+    organization_id: OrganizationId
+    subscription_id: SubscriptionId
+    event_id: EventId
+    event_type: str
+    state: str
+    round: str
+    created_at: datetime
+    due_at: datetime
+    last_attempt_at: datetime | None
+    key: str | None
+    sequence: int
+    transformation_version: int
+    event_partition: int
+    event_offset: int
+    traceparent: str | None
+    body: bytes | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """An item whose turn has come. `subscription_version` is None when the subscription was deleted."""
+
+    replay_id: ReplayId
+    delivery_id: DeliveryId
+    asked_at: datetime
+    logged: Logged | None
+    subscription_version: int | None
+    subscription_enabled: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The state that the item gets, why, and what is sent (None: nothing).
+
+    `takes_over` when another round of the delivery waits in a tier: the workers are told first.
+    """
+
+    state: ItemState
+    detail: str | None = None
+    delivery: Delivery | None = None
+    takes_over: bool = False
+
+
+def is_being_sent(state: str, due_at: datetime, *, now: datetime) -> bool:
+    """Return whether an attempt of a delivery is on its way to the receiver, or about to be."""
+    if state == DeliveryState.PENDING:
+        return True
+    return state == DeliveryState.RETRYING and due_at <= now + DUE_WITHIN
+
+
+def decided(turn: Turn, *, now: datetime) -> Decision:
+    """Return what is done with an item."""
+    logged = turn.logged
+    if logged is None or logged.body is None:
+        return Decision(ItemState.SKIPPED, "the log does not keep the event any more")
+    if logged.round == turn.replay_id:
+        return Decision(ItemState.SENT)  # and the runner that sent it was killed before it could say so
+    if turn.subscription_version is None:
+        return Decision(ItemState.SKIPPED, "the subscription was deleted")
+    if not turn.subscription_enabled:
+        return Decision(ItemState.HELD, "the subscription is disabled")
+    if (needless := _why_needless(logged, turn.asked_at, now)) is not None:
+        return Decision(ItemState.SKIPPED, needless)
+    delivery = _delivery_of(turn, logged, logged.body, turn.subscription_version, now)
+    return Decision(ItemState.SENT, delivery=delivery, takes_over=logged.state == DeliveryState.RETRYING)
+
+
+def _why_needless(logged: Logged, asked_at: datetime, now: datetime) -> str | None:
+    if is_being_sent(logged.state, logged.due_at, now=now):
+        return "its own next attempt was due first"
+    was_attempted = logged.last_attempt_at is not None and logged.last_attempt_at > asked_at
+    return "it was delivered meanwhile" if was_attempted and logged.state == DeliveryState.SUCCESS else None
+
+
+def _delivery_of(turn: Turn, logged: Logged, body: bytes, subscription_version: int, now: datetime) -> Delivery:
+    return Delivery(
+        id=turn.delivery_id,
+        event_id=logged.event_id,
+        event_type=logged.event_type,
+        organization_id=logged.organization_id,
+        subscription_id=logged.subscription_id,
+        subscription_version=subscription_version,
+        body=body,
+        event_position=Position(topic=EVENTS, partition=logged.event_partition, offset=logged.event_offset),
+        event_created_at=logged.created_at,
+        due_at=now,
+        round=turn.replay_id,
+        key=logged.key,
+        sequence=logged.sequence,
+        transformation_version=logged.transformation_version,
+        traceparent=logged.traceparent,
+    )

@@ -1,0 +1,28 @@
+"""How fast a replay sends: small batches at even distances, so that it never comes as a burst."""
+
+from typing import Final
+
+_BATCH_S: Final = 0.05  # a batch is this long's worth
+_LEEWAY_S: Final = 0.5  # what slow batches may be caught up by; more would be a burst
+_LONGEST_WAIT_S: Final = 60.0  # a timer for years is none
+
+
+class Pace:
+    """Tells when the next batch may go; times are a monotonic clock's seconds."""
+
+    def __init__(self, rate_per_s: float, *, now: float) -> None:
+        self._rate_per_s = rate_per_s
+        self._next_at = now
+
+    def batch(self, now: float) -> int:
+        """Return how many deliveries may go at once: a twentieth of a second's worth, and what is to be caught up."""
+        behind_s = min(max(0.0, now - self._next_at), _LEEWAY_S)
+        return max(1, int(self._rate_per_s * (_BATCH_S + behind_s)))
+
+    def wait_s(self, now: float) -> float:
+        """Return how long to wait, a minute at most: then ask again."""
+        return min(max(0.0, self._next_at - now), _LONGEST_WAIT_S)
+
+    def note(self, sent: int, *, now: float) -> None:
+        """Remember that so many went out; what was only looked at costs nothing."""
+        self._next_at = max(self._next_at, now - _LEEWAY_S) + sent / self._rate_per_s
