@@ -18,7 +18,7 @@ from schemas.codec import UnreadableRecord, decode, encode
 from schemas.envelope import body_of
 from schemas.errors import InvalidInput
 from schemas.headers import TRACEPARENT, delivery_headers, is_traceparent
-from schemas.ids import delivery_id_of, is_organization_id, is_time_ordered, new_attempt_id
+from schemas.ids import append_time_of, delivery_id_of, is_organization_id, is_time_ordered, new_attempt_id
 from schemas.records import FIRST_ROUND, Attempt, AttemptState, Delivery, Event, Position, Subscription
 from schemas.topics import ATTEMPTS, DELIVER
 
@@ -112,7 +112,7 @@ class Router:
                 position=taken.position,
                 schedule_version=self._schedule_version,
                 now=datetime.now(UTC),
-                appended_at=datetime.fromtimestamp(taken.timestamp_s, UTC),
+                appended_at=append_time_of(round(taken.timestamp_s * 1000)),
                 traceparent=_traceparent_of(taken),
             )
             records = [*map(_delivery_record, owed.deliveries), *map(_held_record, owed.held)]

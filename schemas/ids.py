@@ -76,9 +76,18 @@ def filed_at(identifier: str, appended_at: datetime) -> datetime:
     broker appended the record, or over a day after it, the broker's time is taken.
     """
     made = made_at(identifier)
-    if appended_at - FILED_BEFORE <= made <= appended_at + FILED_AFTER:
+    if -FILED_BEFORE <= made - appended_at <= FILED_AFTER:
         return made
     return _EPOCH + timedelta(milliseconds=_milliseconds(appended_at))
+
+
+def append_time_of(timestamp_ms: int) -> datetime:
+    """Return when a record was appended, from its Kafka timestamp in milliseconds since 1970.
+
+    A topic that is not stamped by the broker has whatever a client wrote, -1 for nothing: what no datetime holds
+    becomes the nearest that one does, so that all who read the record file it under the same time.
+    """
+    return _EPOCH + timedelta(milliseconds=min(max(timestamp_ms, 0), int(_LAST_TIME, 16)))
 
 
 def _milliseconds(moment: datetime) -> int:

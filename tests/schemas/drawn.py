@@ -7,9 +7,9 @@ from typing import Any, get_args, get_origin, get_type_hints
 from hypothesis import strategies as st
 
 from schemas.codec import Record
-from schemas.records import Attempt, AttemptState, DeadLetter, Delivery, Event, Subscription
+from schemas.records import Attempt, AttemptState, CurrentRound, DeadLetter, Delivery, Event, Subscription
 
-RECORD_CLASSES: tuple[type[Any], ...] = (Event, Delivery, Attempt, DeadLetter, Subscription)
+RECORD_CLASSES: tuple[type[Any], ...] = (Event, Delivery, Attempt, DeadLetter, Subscription, CurrentRound)
 INTS = {"partition", "attempt", "status", "transformation_version"}  # Avro's int; the other whole numbers are long
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)

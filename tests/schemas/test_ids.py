@@ -10,17 +10,28 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from schemas.ids import (
+    FILED_AFTER,
+    FILED_BEFORE,
     EventId,
     SubscriptionId,
+    append_time_of,
     delivery_id_of,
+    filed_at,
     is_organization_id,
     is_time_ordered,
     made_at,
     new_attempt_id,
     new_event_id,
+    new_replay_id,
     new_subscription_id,
+    quarantine_id_of,
 )
+from schemas.records import FIRST_ROUND
+from tests.schemas.drawn import moments
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+NOW = datetime(2026, 11, 21, 12, 0, 0, 123_000, tzinfo=UTC)
+MILLISECOND = timedelta(milliseconds=1)
 LAST_MS = int(datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp()) * 1000 + 999
 
 
@@ -36,7 +47,8 @@ subscription_ids = st.uuids(version=4).map(lambda found: SubscriptionId(f"sub_{f
 
 
 @pytest.mark.parametrize(
-    ("new_id", "prefix"), [(new_event_id, "evt"), (new_attempt_id, "att"), (new_subscription_id, "sub")]
+    ("new_id", "prefix"),
+    [(new_event_id, "evt"), (new_attempt_id, "att"), (new_subscription_id, "sub"), (new_replay_id, "rpl")],
 )
 def test_a_new_id_is_a_uuid7_of_now(new_id: Callable[[], str], prefix: str) -> None:
     made = new_id()
@@ -49,6 +61,11 @@ def test_new_ids_rise() -> None:
     made = [new_event_id() for _ in range(10_000)]
     assert made == sorted(made)
     assert len(set(made)) == len(made)
+
+
+def test_a_later_replay_is_a_greater_round_and_the_first_sending_is_before_all() -> None:
+    rounds = [FIRST_ROUND, *(new_replay_id() for _ in range(1000))]
+    assert rounds == sorted(rounds, key=str.encode)
 
 
 @given(event_ids(), subscription_ids)
@@ -110,6 +127,79 @@ def test_is_no_event_id(text: str) -> None:
 def test_every_event_id_is_one_and_has_a_time(event_id: EventId) -> None:
     assert is_time_ordered(event_id, "evt")
     made_at(event_id)
+
+
+def event_of(moment: datetime) -> EventId:
+    return EventId(f"evt_{(moment - EPOCH) // MILLISECOND:012x}7000800000000000002a")
+
+
+@pytest.mark.parametrize(
+    ("made", "filed"),
+    [
+        (NOW, NOW),
+        (NOW - timedelta(days=6), NOW - timedelta(days=6)),  # it waited in an outbox
+        (NOW - FILED_BEFORE, NOW - FILED_BEFORE),
+        (NOW - FILED_BEFORE - MILLISECOND, NOW),
+        (NOW + FILED_AFTER, NOW + FILED_AFTER),
+        (NOW + FILED_AFTER + MILLISECOND, NOW),
+        (EPOCH, NOW),
+        (datetime(2999, 1, 1, tzinfo=UTC), NOW),
+        (datetime(9999, 12, 31, 23, 59, 59, 999_000, tzinfo=UTC), NOW),
+    ],
+)
+def test_an_event_is_filed_under_its_own_time_unless_the_clock_was_wrong(made: datetime, filed: datetime) -> None:
+    assert filed_at(event_of(made), NOW) == filed
+
+
+@given(event_ids(), st.integers(-(1 << 63), (1 << 63) - 1))
+@example(EventId(f"evt_{LAST_MS:012x}7000800000000000002a"), LAST_MS)
+@example(EventId("evt_00000000000070008000000000000000"), 0)
+def test_whatever_the_clocks_said_there_is_a_time_near_the_append(event_id: EventId, timestamp_ms: int) -> None:
+    appended = append_time_of(timestamp_ms)
+    filed = filed_at(event_id, appended)
+    assert filed in {appended, made_at(event_id)}
+    assert -FILED_BEFORE <= filed - appended <= FILED_AFTER
+
+
+@given(event_ids(), subscription_ids, st.integers(0, LAST_MS))
+def test_a_delivery_falls_on_the_day_under_which_its_event_is_filed(
+    event_id: EventId, subscription_id: SubscriptionId, timestamp_ms: int
+) -> None:
+    appended = append_time_of(timestamp_ms)
+    derived = delivery_id_of(event_id, subscription_id, appended_at=appended)
+    assert is_time_ordered(derived, "dlv")
+    assert made_at(derived) == filed_at(event_id, appended)
+    assert derived[-20:] == delivery_id_of(event_id, subscription_id)[-20:]  # the hash is of the ids alone
+
+
+@pytest.mark.parametrize(
+    ("timestamp_ms", "appended"),
+    [
+        (-1, EPOCH),  # Kafka's "none"
+        (0, EPOCH),
+        (1_795_262_400_123, NOW),
+        (LAST_MS, EPOCH + LAST_MS * MILLISECOND),
+        (LAST_MS + 1, EPOCH + LAST_MS * MILLISECOND),
+        (1_831_000_000_000_000, EPOCH + LAST_MS * MILLISECOND),  # the year 60000
+    ],
+)
+def test_a_timestamp_that_no_datetime_holds_becomes_the_nearest_that_one_does(
+    timestamp_ms: int, appended: datetime
+) -> None:
+    assert append_time_of(timestamp_ms) == appended
+
+
+@given(moments)
+def test_a_quarantine_id_is_a_uuid7_of_the_time_it_was_written(moment: datetime) -> None:
+    derived = quarantine_id_of("hookline.quarantine", 3, 41, moment)
+    assert is_time_ordered(derived, "qtn")
+    assert timedelta(0) <= max(moment, EPOCH) - made_at(derived) < MILLISECOND
+    assert derived == quarantine_id_of("hookline.quarantine", 3, 41, moment)
+
+
+def test_two_places_in_the_log_have_two_quarantine_ids() -> None:
+    places = [(topic, partition, offset) for topic in ("a", "b") for partition in (1, 11) for offset in (1, 11, 111)]
+    assert len({quarantine_id_of(*place, NOW) for place in places}) == len(places)
 
 
 @pytest.mark.parametrize("text", ["org_789", "1", "a" * 100, "A.b-c:d_e", "acme.example"])

@@ -63,6 +63,33 @@ def test_subscriptions_are_compacted_and_never_deleted_by_time() -> None:
     assert "retention.ms" not in config
 
 
+def test_the_broker_stamps_what_the_log_files_by_day_and_nothing_else() -> None:
+    """Elsewhere the mover and the skip set go by the time that the producer wrote."""
+    stamped = [
+        topic.name
+        for topic in declared_topics(TIERS)
+        if topic.config.get("message.timestamp.type") == "LogAppendTime"
+    ]
+    assert stamped == [EVENTS, ATTEMPTS]
+
+
+@pytest.mark.parametrize(
+    ("waits", "events_days", "kept_days"),
+    [
+        (DEFAULT_WAITS, 14, 14),
+        (DEFAULT_WAITS, 1, 8),  # a record of an earlier round may be in the tier of 24h until then
+        ("7d", 1, 14),
+    ],
+)
+def test_a_current_round_is_kept_for_as_long_as_an_earlier_one_may_wait(
+    waits: str, events_days: int, kept_days: int
+) -> None:
+    topics = declared_topics(parse_schedule(waits).tiers, events_retention=timedelta(days=events_days))
+    config = {topic.name: topic.config for topic in topics}[ROUNDS]
+    assert config["cleanup.policy"] == "compact,delete"
+    assert config["retention.ms"] == str(kept_days * DAY_MS)
+
+
 @pytest.mark.parametrize(("replicas", "in_sync"), [(1, None), (2, None), (3, "2"), (5, "2")])
 def test_three_replicas_go_on_with_two(replicas: int, in_sync: str | None) -> None:
     for topic in declared_topics(TIERS, replication_factor=replicas):
