@@ -123,7 +123,7 @@ class Decision:
     started_at: datetime  # of the attempt that was one too many
 
 
-def decisions(health: Mapping[str, Health], attempts: Iterable[Attempt], limits: Limits) -> list[Decision]:
+def decisions(health: Mapping[SubscriptionId, Health], attempts: Iterable[Attempt], limits: Limits) -> list[Decision]:
     """Count outcomes in the order of the log into `health` and return who is to be disabled, each once.
 
     Of a subscription that is not in `health` nothing is counted: it was deleted.
@@ -171,9 +171,9 @@ def tell(disabled: Iterable[Decision]) -> None:
         )
 
 
-async def _health_of(raw: Connection, subscriptions: Sequence[str]) -> dict[str, Health]:
+async def _health_of(raw: Connection, subscriptions: Sequence[str]) -> dict[SubscriptionId, Health]:
     return {
-        row["id"]: Health(
+        SubscriptionId(row["id"]): Health(
             enabled=row["enabled"],
             enabled_at=row["enabled_at"],
             failed_attempts=row["failed_attempts"] or 0,
@@ -198,7 +198,7 @@ async def _disable(connection: AsyncConnection, decision: Decision) -> bool:
 
 
 async def _write_health(
-    raw: Connection, health: Mapping[str, Health], owners: Mapping[SubscriptionId, OrganizationId]
+    raw: Connection, health: Mapping[SubscriptionId, Health], owners: Mapping[SubscriptionId, OrganizationId]
 ) -> None:
     rows = [
         (identifier, owner, health[identifier]) for identifier, owner in sorted(owners.items()) if identifier in health

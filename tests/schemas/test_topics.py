@@ -66,9 +66,7 @@ def test_subscriptions_are_compacted_and_never_deleted_by_time() -> None:
 def test_the_broker_stamps_what_the_log_files_by_day_and_nothing_else() -> None:
     """Elsewhere the mover and the skip set go by the time that the producer wrote."""
     stamped = [
-        topic.name
-        for topic in declared_topics(TIERS)
-        if topic.config.get("message.timestamp.type") == "LogAppendTime"
+        topic.name for topic in declared_topics(TIERS) if topic.config.get("message.timestamp.type") == "LogAppendTime"
     ]
     assert stamped == [EVENTS, ATTEMPTS]
 

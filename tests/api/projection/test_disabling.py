@@ -58,7 +58,7 @@ def test_it_is_decided_once_and_not_again_while_it_is_disabled() -> None:
 
 
 def test_what_came_in_several_batches_counts_together_and_enabling_forgets_it() -> None:
-    counted = {"failed_attempts": 2, "failing_since": START, "exhausted": 2}
+    counted: Any = {"failed_attempts": 2, "failing_since": START, "exhausted": 2}
     health = {OWED.subscription_id: Health(enabled=True, enabled_at=START, **counted)}
     assert [decision.reason for decision in decisions(health, [came(F, 1)], LIMITS)] == [Reason.EXHAUSTED]
     enabled_later = {OWED.subscription_id: Health(enabled=True, enabled_at=START + HOUR, **counted)}

@@ -1,15 +1,11 @@
 """The projector on the real Kafka and the real PostgreSQL: each record once, whatever happens to anybody."""
 
-import asyncio
-import random
-import time
 from collections.abc import AsyncIterator
 
 import asyncpg
 import pytest
 import pytest_asyncio
 
-from schemas.ids import new_replay_id, new_subscription_id
 from schemas.records import AttemptState
 from tests.api.projection.projecting import (
     Db,
@@ -18,7 +14,6 @@ from tests.api.projection.projecting import (
     delivery,
     event,
     outcome,
-    process,
     running,
     until_count,
 )
