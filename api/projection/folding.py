@@ -54,8 +54,8 @@ class Standing(Known):
 
 
 @dataclass(frozen=True, slots=True)
-class New:
-    """A row that is not there yet: what any of its records tells of the delivery, and where it stands."""
+class Changed:
+    """A row that is new or changed: what any of its records tells of the delivery, and where it stands."""
 
     origin: Delivery | Attempt
     standing: Standing
@@ -153,8 +153,8 @@ class Fold:
     def __init__(self, known: Mapping[DeliveryId, Known]) -> None:
         """Begin with what the database has of the deliveries that the records are about."""
         self._known: dict[DeliveryId, Known] = dict(known)
-        self.new: dict[DeliveryId, New] = {}
-        self.changed: dict[DeliveryId, Standing] = {}
+        self.new: dict[DeliveryId, Changed] = {}
+        self.changed: dict[DeliveryId, Changed] = {}
         self.tallies: dict[Place, Tally] = {}
         self.items: dict[tuple[str, DeliveryId], ItemEnd] = {}
 
@@ -190,11 +190,11 @@ class Fold:
     def _set(self, identifier: DeliveryId, origin: Delivery | Attempt, standing: Standing, partition: int) -> None:
         before = self._known.get(identifier)
         if before is None:
-            self.new[identifier] = New(origin, standing)
+            self.new[identifier] = Changed(origin, standing)
         elif identifier in self.new:
-            self.new[identifier] = New(self.new[identifier].origin, standing)
+            self.new[identifier] = Changed(self.new[identifier].origin, standing)
         else:
-            self.changed[identifier] = standing
+            self.changed[identifier] = Changed(origin, standing)
         self._known[identifier] = standing
         if not origin.is_test and (before is None or before.state != standing.state):
             tally = self._tally(identifier, origin, partition)

@@ -6,21 +6,26 @@ from typing import Any, Final
 
 import orjson
 
-from api.projection.folding import New
+from api.projection.folding import Changed
 from api.projection.reading import AttemptSeen, EventSeen, QuarantineSeen
 from api.projection.storable import storable_text
 from schemas.ids import DeliveryId, made_at
-from schemas.records import Attempt, Delivery
 
 EVENT_COLUMNS: Final = (
     "id", "at", "organization_id", "type", "created_at", "key", "source_id", "body", "traceparent", "partition",
     "offset",
 )  # fmt: skip
-DELIVERY_COLUMNS: Final = (
-    "id", "at", "organization_id", "subscription_id", "event_id", "event_type", "state", "round", "attempts", "status",
-    "error_kind", "error", "duration_ms", "created_at", "due_at", "last_attempt_at", "finished_at", "is_test", "key",
-    "sequence", "transformation_version", "event_partition", "event_offset", "traceparent",
-)  # fmt: skip
+# Of what an existing row changes, and what it keeps, with PostgreSQL's types.
+_KEPT: Final = {
+    "id": "text", "at": "timestamptz", "organization_id": "text", "subscription_id": "text", "event_id": "text",
+    "event_type": "text", "created_at": "timestamptz", "is_test": "bool", "key": "text", "sequence": "bigint",
+    "transformation_version": "int", "event_partition": "int", "event_offset": "bigint", "traceparent": "text",
+}  # fmt: skip
+_CHANGED: Final = {
+    "state": "text", "round": "text", "attempts": "int", "status": "int", "error_kind": "text", "error": "text",
+    "duration_ms": "bigint", "due_at": "timestamptz", "last_attempt_at": "timestamptz", "finished_at": "timestamptz",
+}  # fmt: skip
+DELIVERY_COLUMNS: Final = (*_KEPT, *_CHANGED)
 ATTEMPT_COLUMNS: Final = (
     "id", "at", "delivery_id", "round", "attempt", "state", "status", "error_kind", "error", "started_at", "due_at",
     "duration_ms", "next_attempt_at", "url", "address", "request_headers", "response_headers", "response_body",
@@ -46,10 +51,18 @@ def event_row(seen: EventSeen) -> tuple[Any, ...]:
     )
 
 
-def delivery_row(identifier: DeliveryId, new: New) -> tuple[Any, ...]:
-    """Return a new delivery's row, in the order of DELIVERY_COLUMNS."""
-    origin: Delivery | Attempt = new.origin
-    standing = new.standing
+# Not UPDATE … FROM unnest(…): that is a join, and with statistics of a table that was empty a minute ago the planner
+# goes through the table once for each row of it, or through all of both (measured: 10 s for 2,000 rows).
+CHANGE_DELIVERIES: Final = f"""
+INSERT INTO deliveries ({", ".join(DELIVERY_COLUMNS)})
+SELECT * FROM unnest({", ".join(f"${n}::{kind}[]" for n, kind in enumerate([*_KEPT.values(), *_CHANGED.values()], 1))})
+ON CONFLICT (id, at) DO UPDATE SET {", ".join(f"{name} = excluded.{name}" for name in _CHANGED)}
+"""  # noqa: S608 - our own names
+
+
+def delivery_row(identifier: DeliveryId, row: Changed) -> tuple[Any, ...]:
+    """Return a delivery's row, in the order of DELIVERY_COLUMNS."""
+    origin, standing = row.origin, row.standing
     return (
         identifier,
         made_at(identifier),
@@ -57,17 +70,7 @@ def delivery_row(identifier: DeliveryId, new: New) -> tuple[Any, ...]:
         origin.subscription_id,
         origin.event_id,
         origin.event_type,
-        standing.state,
-        standing.round,
-        standing.attempts,
-        standing.status,
-        standing.error_kind,
-        standing.error,
-        standing.duration_ms,
         origin.event_created_at,
-        standing.due_at,
-        standing.last_attempt_at,
-        standing.finished_at,
         origin.is_test,
         origin.key,
         origin.sequence,
@@ -75,6 +78,16 @@ def delivery_row(identifier: DeliveryId, new: New) -> tuple[Any, ...]:
         origin.event_position.partition,
         origin.event_position.offset,
         origin.traceparent,
+        standing.state,
+        standing.round,
+        standing.attempts,
+        standing.status,
+        standing.error_kind,
+        standing.error,
+        standing.duration_ms,
+        standing.due_at,
+        standing.last_attempt_at,
+        standing.finished_at,
     )
 
 

@@ -104,7 +104,7 @@ class Stage:
         assert self.producer.flush(30) == 0
 
     def put_raw(self, topic: str, value: bytes | None, *, key: str = "k", headers: Headers | None = None) -> None:
-        self.producer.produce(topic, value, key=key.encode(), headers=headers or [])
+        self.producer.produce(topic, value, key=key.encode(), headers=[*(headers or [])])
         self.producer.poll(0)
 
 

@@ -62,7 +62,7 @@ class Table:
                 fold.attempt(record, 0)
         assert not fold.new.keys() & self.rows.keys()
         assert fold.changed.keys() <= self.rows.keys()
-        self.rows |= {identifier: new.standing for identifier, new in fold.new.items()} | fold.changed
+        self.rows |= {identifier: row.standing for identifier, row in (fold.new | fold.changed).items()}
         for place, tally in fold.counts().items():
             made = {"attempts": tally.attempts, "failed": tally.failed_attempts, "ms": tally.duration_ms}
             buckets = {f"bucket {number}": count for number, count in enumerate(tally.durations)}
@@ -111,7 +111,8 @@ def test_the_order_between_topics_and_the_batches_do_not_matter(
 @given(st.lists(first_attempts, max_size=10), st.lists(outcomes(), max_size=12))
 def test_the_counts_are_what_a_recount_of_the_rows_says(delivered: list[Delivery], came_to: list[Attempt]) -> None:
     table = Table()
-    for record in (*delivered, *came_to):
+    records: list[Delivery | Attempt] = [*delivered, *came_to]
+    for record in records:
         table.write([record])
     expected: dict[Place, Counter[str]] = defaultdict(Counter)
     for owed in OWED:
