@@ -33,7 +33,7 @@ from schemas.ids import (
     new_event_id,
     new_subscription_id,
 )
-from schemas.records import FIRST_ROUND, Attempt, AttemptState, Delivery, Event, Position
+from schemas.records import Attempt, AttemptState, Delivery, Event, Position
 
 PARTITIONS = 2
 ORGANIZATION = OrganizationId("org_1")
@@ -91,7 +91,12 @@ class Stage:
         )
 
     def put(self, *records: Record, again: bool = False) -> None:
-        """Append records to where they belong, keyed as workers key them; `again`: as a replay's."""
+        """Append records to where they belong; return when the broker has them."""
+        self.put_some(*records, again=again)
+        assert self.producer.flush(30) == 0
+
+    def put_some(self, *records: Record, again: bool = False) -> None:
+        """Append records, keyed as workers key them; `again`: as a replay's."""
         for record in records:
             if isinstance(record, Delivery):
                 topic = self.topics.replay if again else self.topics.deliver
@@ -101,7 +106,6 @@ class Stage:
             else:
                 assert isinstance(record, Event)
                 self.put_raw(self.topics.events, encode(record), key=record.key or record.id)
-        assert self.producer.flush(30) == 0
 
     def put_raw(self, topic: str, value: bytes | None, *, key: str = "k", headers: Headers | None = None) -> None:
         self.producer.produce(topic, value, key=key.encode(), headers=[*(headers or [])])
@@ -161,10 +165,6 @@ def outcome(of: Delivery, state: AttemptState = AttemptState.SUCCESS, **changes:
         "worker": "w",
     }
     return Attempt(**{**given, **changes})
-
-
-def first_round(of: Delivery) -> bool:
-    return of.round == FIRST_ROUND
 
 
 @asynccontextmanager
