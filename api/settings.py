@@ -14,8 +14,8 @@ from schemas.sealing import Sealer
 SHORTEST_TOKEN: Final = 16  # characters: a token is compared, not slowed down, so it must not be guessable
 
 
-class ApiSettings(BaseSettings):
-    """What the API needs to know besides where Kafka is (`producers.settings.KafkaSettings`)."""
+class DatabaseSettings(BaseSettings):
+    """Where PostgreSQL is, and how long to wait for it."""
 
     model_config = SettingsConfigDict(
         env_prefix="HOOKLINE_", extra="ignore", populate_by_name=True, hide_input_in_errors=True
@@ -27,6 +27,25 @@ class ApiSettings(BaseSettings):
         repr=False,
     )
     """PostgreSQL as libpq writes it, `postgresql://user:password@host:port/database?sslmode=…`; `DATABASE_URL`."""
+    database_wait_s: float = Field(default=5.0, gt=0)
+    """Seconds to wait for a connection, and for a connection's making; the API answers 503 after it."""
+    database_query_s: float = Field(default=10.0, gt=0)
+    """Seconds that one statement may take."""
+
+    @field_validator("database_url")
+    @classmethod
+    def _as_libpq_writes_it(cls, url: str) -> str:
+        for prefix in ("postgresql+asyncpg://", "postgresql+psycopg://", "postgres://"):
+            if url.startswith(prefix):
+                return "postgresql://" + url.removeprefix(prefix)
+        if not url.startswith("postgresql://"):
+            raise ValueError("must begin with postgresql://")
+        return url
+
+
+class ApiSettings(DatabaseSettings):
+    """What the API needs to know besides where Kafka is (`producers.settings.KafkaSettings`)."""
+
     master_keys: SecretStr | None = None
     """Master keys that seal secrets: `id:base64 of 32 bytes`, several between commas, the first one seals."""
     master_keys_file: Path | None = None
@@ -61,20 +80,6 @@ class ApiSettings(BaseSettings):
     """Seconds that requests at hand may take when the process is told to stop."""
     database_connections: int = Field(default=10, ge=1)
     """Connections to PostgreSQL that this process holds at most."""
-    database_wait_s: float = Field(default=5.0, gt=0)
-    """Seconds to wait for a connection, and for a connection's making, before answering 503."""
-    database_query_s: float = Field(default=10.0, gt=0)
-    """Seconds that one statement may take."""
-
-    @field_validator("database_url")
-    @classmethod
-    def _as_libpq_writes_it(cls, url: str) -> str:
-        for prefix in ("postgresql+asyncpg://", "postgresql+psycopg://", "postgres://"):
-            if url.startswith(prefix):
-                return "postgresql://" + url.removeprefix(prefix)
-        if not url.startswith("postgresql://"):
-            raise ValueError("must begin with postgresql://")
-        return url
 
     @field_validator("admin_organization")
     @classmethod

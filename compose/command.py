@@ -69,7 +69,7 @@ def hookline(
     Manage:       hookline subscriptions list       inspect: hookline events tail, hookline deliveries list
     Send again:   hookline dead-letters             then:    hookline replay --state failed --watch
     In production: hookline topics apply && hookline db upgrade
-                  hookline api | worker | mover | relay      (one process each)
+                  hookline api | worker | mover | projector | relay      (one process each)
 
     Settings are environment variables: DATABASE_URL, KAFKA_BOOTSTRAP_SERVERS and other KAFKA_…, HOOKLINE_….
     Commands that ask the API need HOOKLINE_API_URL and HOOKLINE_ADMIN_TOKEN, or HOOKLINE_ADMIN_TOKEN_FILE.
@@ -96,8 +96,8 @@ def up(
 ) -> None:
     """Run the whole stack in the foreground, for development; Ctrl-C stops it and keeps the data.
 
-    Kafka, PostgreSQL, the API, the relay, the mover and workers, on this machine only. When all is ready the folder
-    holds stack.json (api_url, kafka, database_url) and admin-token (mode 0600).
+    Kafka, PostgreSQL, the API, the relay, the projector, the mover and workers, on this machine only. When all is ready
+    the folder holds stack.json (api_url, kafka, database_url) and admin-token (mode 0600).
 
     \b
     Examples:
@@ -184,6 +184,24 @@ def mover() -> None:
     from compose.running import run_mover
 
     run_mover()
+
+
+@app.command()
+def projector() -> None:
+    """Write the delivery log into PostgreSQL, keep its tables by day and send replays, until SIGTERM or SIGINT.
+
+    Each projector that runs at one time has its own HOOKLINE_WORKER_SLOT, kept over restarts.
+
+    \b
+    Settings: DATABASE_URL, KAFKA_…, HOOKLINE_WORKER_SLOT, HOOKLINE_LOG_RETENTION_DAYS, HOOKLINE_DISABLE_AFTER_…,
+              HOOKLINE_METRICS_PORT, HOOKLINE_LOG_LEVEL, HOOKLINE_READY_FILE
+    Example:
+      DATABASE_URL=postgresql://hookline@db/hookline KAFKA_BOOTSTRAP_SERVERS=kafka:9092 hookline projector
+    """
+    _log_as_process()
+    from compose.running import run_projector
+
+    run_projector()
 
 
 @app.command()
@@ -329,12 +347,18 @@ def doctor(json: Json = False) -> None:
       hookline doctor
       hookline doctor --json | jq '.findings[] | select(.verdict != "ok")'
     """
+    from api.projection.settings import ProjectorSettings
     from compose.doctor import examine
     from compose.printing import print_findings
     from compose.settings import database_url_of_command, kafka_of_command, worker_settings_of_command
 
     _log_as_command()
-    findings = examine(worker_settings_of_command(), kafka_of_command(), database_url_of_command())
+    findings = examine(
+        worker_settings_of_command(),
+        kafka_of_command(),
+        database_url_of_command(),
+        projector_group=ProjectorSettings().projector_group,
+    )
     healthy = print_findings(findings, as_json=json)
     raise typer.Exit(ExitCode.OK if healthy else ExitCode.UNHEALTHY)
 

@@ -12,6 +12,7 @@ from schemas.topics import Topic
 
 OVERDUE_AFTER: Final = timedelta(seconds=5)  # a mover is at most a second late and commits every quarter
 BEHIND_AFTER: Final = timedelta(minutes=2)  # an attempt may take one, and holds what its partition acknowledged
+LOG_BEHIND_AFTER: Final = timedelta(seconds=60)  # what was away that long ago, the log has caught up with
 OUTBOX_OLD_AFTER: Final = timedelta(seconds=10)  # a change is in force everywhere within two
 
 
@@ -89,6 +90,19 @@ def about_lag(topic: str, backlogs: Iterable[Backlog], heads: Mapping[Place, Hea
     if now - oldest <= BEHIND_AFTER.total_seconds():
         return Finding(f"lag {topic}", Verdict.OK, detail)
     return Finding(f"lag {topic}", Verdict.WARN, detail, "start more workers, or see in their logs what holds them")
+
+
+def about_projection(backlogs: Iterable[Backlog], heads: Mapping[Place, Head], *, now: float) -> Finding:
+    """Return how far the delivery log is behind the topics."""
+    behind = [backlog for backlog in backlogs if backlog.records]
+    records = sum(backlog.records for backlog in behind)
+    oldest = min((heads[place].appended_at for each in behind if (place := _place(each)) in heads), default=now)
+    if not records:
+        return Finding("delivery log", Verdict.OK, "complete")
+    detail = f"{records:,} records are not in it yet, the oldest for {_span(now - oldest)}"
+    if now - oldest <= LOG_BEHIND_AFTER.total_seconds():
+        return Finding("delivery log", Verdict.OK, detail)
+    return Finding("delivery log", Verdict.FAIL, detail, "start more of `hookline projector`, or see its log")
 
 
 def about_overdue(backlogs: Sequence[Backlog], heads: Mapping[Place, Head], *, now: float) -> Finding:

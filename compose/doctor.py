@@ -15,6 +15,8 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api.migrations import current_revision, head_revision
+from api.projection.projector import GROUP
+from api.projection.reading import Topics
 from api.subscriptions.tables import SubscriptionRow
 from compose.database import DatabaseError, asked, place_of
 from compose.diagnosis import (
@@ -24,6 +26,7 @@ from compose.diagnosis import (
     about_lag,
     about_outbox,
     about_overdue,
+    about_projection,
     about_topics,
 )
 from compose.positions import ASK_TIMEOUT_S, backlogs_of, group_of, heads_of
@@ -41,11 +44,16 @@ _Newest = tuple[str, str, bytes]  # a subscription's id, its organization and it
 
 
 def examine(
-    settings: WorkerSettings, kafka: KafkaSettings, database_url: str, *, within_s: float = WITHIN_S
+    settings: WorkerSettings,
+    kafka: KafkaSettings,
+    database_url: str,
+    *,
+    projector_group: str = GROUP,
+    within_s: float = WITHIN_S,
 ) -> list[Finding]:
     """Return every finding; what is away is a finding and raises nothing."""
     started = [
-        ("kafka", *_in_background(_about_kafka(settings, kafka))),
+        ("kafka", *_in_background(_about_kafka(settings, kafka, projector_group))),
         ("database", *_in_background(_about_database(settings, database_url))),
     ]
     deadline = time.monotonic() + within_s
@@ -74,7 +82,7 @@ def _in_background(findings: Iterator[Finding]) -> tuple[threading.Thread, list[
     return thread, found
 
 
-def _about_kafka(settings: WorkerSettings, kafka: KafkaSettings) -> Iterator[Finding]:
+def _about_kafka(settings: WorkerSettings, kafka: KafkaSettings, projector_group: str) -> Iterator[Finding]:
     admin, declared = Brokers(kafka), topics_of(settings)
     try:
         brokers = len(admin.list_topics(timeout=ASK_TIMEOUT_S).brokers)
@@ -93,6 +101,8 @@ def _about_kafka(settings: WorkerSettings, kafka: KafkaSettings) -> Iterator[Fin
             start = f"start `hookline {check.removesuffix('s')}`"
             yield about_group(check, group_of(admin, group), owed, start=start)
         yield from _about_backlogs(settings, kafka, worked, tiers)
+        projected = {name: partitions[name] for name in Topics().names if name in partitions}
+        yield from _about_projector(kafka, admin, projector_group, projected)
     except (KafkaException, TopicsError) as error:
         said = f"{error.args[0].name()}: {error.args[0].str()}" if isinstance(error, KafkaException) else str(error)
         detail = f"{kafka.bootstrap_servers} does not answer ({said}); what depends on it was not checked"
@@ -110,6 +120,14 @@ def _about_backlogs(
     for topic in worked:
         yield about_lag(topic, behind, heads, now=now)
     yield about_overdue(waiting, heads, now=now)
+
+
+def _about_projector(kafka: KafkaSettings, admin: Brokers, group: str, topics: dict[str, int]) -> Iterator[Finding]:
+    owed = [(name, partition) for name, count in topics.items() for partition in range(count)]
+    yield about_group("projectors", group_of(admin, group), owed, start="start `hookline projector`")
+    client = kafka.client_config()
+    behind = backlogs_of(client, group, topics)
+    yield about_projection(behind, heads_of(client, behind), now=time.time())
 
 
 def _about_database(settings: WorkerSettings, database_url: str) -> Iterator[Finding]:

@@ -1,7 +1,7 @@
-"""One process each: `hookline api`, `worker`, `mover`, `relay`, until SIGTERM or SIGINT, which end them cleanly.
+"""One process each: `hookline api`, `worker`, `mover`, `projector`, `relay`; SIGTERM or SIGINT ends them cleanly.
 
-Wrong settings end a process at once. Kafka being away does not: worker and mover wait for it and for their topics, and
-say so every few seconds; API and relay start and go on by themselves when it is back.
+Wrong settings end a process at once. Kafka being away does not: worker, mover and projector wait for it and for their
+topics, and say so every few seconds; API and relay start and go on by themselves when it is back.
 """
 
 import asyncio
@@ -11,8 +11,9 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from types import FrameType
 from typing import Final, cast
@@ -80,8 +81,7 @@ def run_relay() -> None:
 
     async def relaying() -> None:
         relay = Relay(database_url, RoutedKafkaSettings())
-        for number in STOP_SIGNALS:
-            asyncio.get_running_loop().add_signal_handler(number, relay.stop)
+        _stop_on_signal(relay.stop)
         active = asyncio.create_task(relay.wait_active())
         active.add_done_callback(lambda task: None if task.cancelled() else ready())
         try:
@@ -91,6 +91,40 @@ def run_relay() -> None:
 
     with _ready_file() as ready, _metrics_server(settings), _runner() as runner:
         runner.run(relaying())
+
+
+def run_projector() -> None:
+    """Write the delivery log and keep its tables; it is ready when it has partitions and knows where to begin."""
+    from api.projection.days import DayKeeper
+    from api.projection.projector import Projector
+    from api.projection.settings import ProjectorSettings
+    from api.replays.running import ReplayRunner
+    from api.settings import ApiSettings
+
+    settings, of_processes, kafka = ProjectorSettings(), worker_settings(), RoutedKafkaSettings()
+
+    async def projecting() -> None:
+        projector = Projector(
+            settings.database_url,
+            kafka.client_config(),
+            limits=settings.limits,
+            group=settings.projector_group,
+            slot=of_processes.worker_slot,
+            most_records=settings.projection_batch,
+            database_wait_s=settings.database_wait_s,
+            database_query_s=settings.database_query_s,
+        )
+        keeper = DayKeeper(settings.database_url, retention=timedelta(days=settings.log_retention_days))
+        runner = ReplayRunner(ApiSettings(), kafka)
+        _stop_on_signal(projector.stop)
+        # What runs for as long as the projection does: it is cancelled when that has stopped.
+        await _with_beside(projector.run(), keeper.run(), runner.run(), _then(projector.placed.wait(), ready))
+
+    with _ready_file() as ready, _metrics_server(of_processes), _stop_signals() as stopping:
+        if wait_for_topics(of_processes, kafka, stopping) is None or stopping.is_set():
+            return
+        with _runner() as runner:
+            runner.run(projecting())
 
 
 def run_mover() -> None:
@@ -171,6 +205,29 @@ def _call_on_signal(call: Callable[[], None]) -> None:
 
     for number in STOP_SIGNALS:
         signal.signal(number, handle)
+
+
+def _stop_on_signal(stop: Callable[[], None]) -> None:
+    """Call `stop` in the running loop when the process is told to end."""
+    for number in STOP_SIGNALS:
+        asyncio.get_running_loop().add_signal_handler(number, stop)
+
+
+async def _with_beside(main: Coroutine[object, object, None], *others: Coroutine[object, object, None]) -> None:
+    """Run `main` to its end and the others beside it; what fails in any of them ends all and is raised."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            beside = [group.create_task(other) for other in others]
+            await group.create_task(main)
+            for task in beside:
+                task.cancel()
+    except BaseExceptionGroup as failures:
+        raise failures.exceptions[0] from failures
+
+
+async def _then(event: Awaitable[object], call: Callable[[], None]) -> None:
+    await event
+    call()
 
 
 @contextmanager

@@ -151,9 +151,13 @@ def explained(error: ValidationError) -> str:
 
 
 def _settings_classes() -> list[type[BaseSettings]]:
+    from api.projection.settings import ProjectorSettings
     from api.settings import ApiSettings
 
-    return [ApiSettings, WorkerSettings, KafkaSettings, QuietKafkaSettings, ProcessSettings, CommandSettings]
+    return [
+        *(ApiSettings, ProjectorSettings, WorkerSettings, KafkaSettings),
+        *(QuietKafkaSettings, ProcessSettings, CommandSettings),
+    ]
 
 
 def _variable(location: tuple[int | str, ...], prefix: str) -> str:

@@ -1,7 +1,7 @@
 """The whole stack on one machine, for development, the demo, the benchmarks and the flow tests.
 
-PostgreSQL and Kafka are the real servers; API, relay, worker and mover are the processes that production runs, started
-again when they end. All data is in one folder. `up` is `hookline up`.
+PostgreSQL and Kafka are the real servers; API, relay, worker, mover and projector are the processes that production
+runs, started again when they end. All data is in one folder. `up` is `hookline up`.
 """
 
 import fcntl
@@ -40,7 +40,7 @@ _STEADY_S: Final = 10.0  # a process that ran this long starts over with the sho
 _HOOKLINE: Final = (sys.executable, "-m", "compose.command")
 _STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 # Who takes requests stops first, who stores last.
-_STOP_ORDER: Final = ("api", "relay", "worker", "mover")
+_STOP_ORDER: Final = ("api", "relay", "worker", "mover", "projector")
 
 
 class FolderInUse(HooklineError):
@@ -142,7 +142,7 @@ class Stack:
         self._release_folder(self._lock)
 
     def child(self, name: str) -> Child:
-        """Return the running child called `api`, `relay`, `mover` or `worker-<slot>`."""
+        """Return the running child called `api`, `relay`, `mover`, `projector` or `worker-<slot>`."""
         child = self._processes[name].child
         if child is None:
             raise EmbeddedServerError(f"{name} is not running")
@@ -228,6 +228,7 @@ class Stack:
         self._add("api", ("api",), HOOKLINE_API_PORT=str(port))
         self._add("relay", ("relay",))
         self._add("mover", ("mover",))
+        self._add("projector", ("projector",))
         for slot in range(self._workers):
             self._add(f"worker-{slot}", ("worker",), HOOKLINE_WORKER_SLOT=str(slot))
         began = time.monotonic()

@@ -1,0 +1,238 @@
+"""From records on topics to what the log makes of them. Nothing here fails: what nobody can read becomes `Poison`."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from typing import Final, cast
+
+from confluent_kafka import Message
+
+from api.projection.storable import storable_attempt, storable_delivery, storable_event, storable_moment, storable_text
+from schemas.codec import decode
+from schemas.envelope import body_of
+from schemas.errors import HooklineError, InvalidInput
+from schemas.headers import ATTEMPT, TRACEPARENT, Headers, is_traceparent
+from schemas.ids import append_time_of, filed_at, is_organization_id, is_time_ordered, quarantine_id_of
+from schemas.records import Attempt, Delivery, Event
+from schemas.topics import ATTEMPTS, DELIVER, EVENTS, QUARANTINE, REPLAY
+
+STAGE: Final = "projection"
+_ERRORS: Final = "__connect.errors."
+_MOST_TEXT: Final = 2000  # characters of an error's text that the quarantine keeps
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Topics:
+    """What is projected. Dead letters tell nothing that their outcome does not."""
+
+    events: str = EVENTS
+    deliver: str = DELIVER
+    replay: str = REPLAY
+    attempts: str = ATTEMPTS
+    quarantine: str = QUARANTINE
+
+    @property
+    def names(self) -> list[str]:
+        """All of them."""
+        return [self.events, self.deliver, self.replay, self.attempts, self.quarantine]
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A record as Kafka has it."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+    appended_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class EventSeen:
+    """An event, under which time it is filed, and its body."""
+
+    event: Event
+    at: datetime
+    body: bytes
+    traceparent: str | None
+    partition: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeliverySeen:
+    """A first attempt that is to be made."""
+
+    delivery: Delivery
+    partition: int
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptSeen:
+    """An outcome, and under which time it is filed."""
+
+    attempt: Attempt
+    at: datetime
+    partition: int
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantineSeen:
+    """A record that nobody could read: where it came from, at which stage, and why."""
+
+    id: str
+    at: datetime
+    topic: str
+    partition: int
+    offset: int
+    stage: str
+    error_class: str
+    error: str
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+
+
+@dataclass(frozen=True, slots=True)
+class Poison:
+    """A record of ours that cannot be read."""
+
+    fetched: Fetched
+    error: HooklineError
+
+
+Seen = EventSeen | DeliverySeen | AttemptSeen | QuarantineSeen | Poison | None  # None: it changes nothing
+
+
+def fetched_of(message: Message) -> Fetched:
+    """Return a message that is no error; a header without a value has an empty one."""
+    headers = cast(list[tuple[str, bytes | None]], message.headers() or [])
+    topic, partition, offset = cast(tuple[str, int, int], (message.topic(), message.partition(), message.offset()))
+    return Fetched(
+        topic=topic,
+        partition=partition,
+        offset=offset,
+        key=message.key(),
+        value=message.value(),
+        headers=[(name, value or b"") for name, value in headers],
+        appended_at=append_time_of(message.timestamp()[1]),
+    )
+
+
+def seen_in(fetched: Fetched, topics: Topics) -> Seen:
+    """Return what a record tells."""
+    try:
+        return _readers(topics)[fetched.topic](fetched)
+    except HooklineError as error:
+        return Poison(fetched, error)
+
+
+def quarantined_here(fetched: Fetched, error: Exception) -> QuarantineSeen:
+    """Return a record that the projection could not read or PostgreSQL would not take, for the quarantine."""
+    return QuarantineSeen(
+        id=quarantine_id_of(fetched.topic, fetched.partition, fetched.offset, fetched.appended_at),
+        at=storable_moment(fetched.appended_at),
+        topic=fetched.topic,
+        partition=fetched.partition,
+        offset=fetched.offset,
+        stage=STAGE,
+        error_class=type(error).__name__,
+        error=storable_text(str(error))[:_MOST_TEXT],
+        key=fetched.key,
+        value=fetched.value,
+        headers=fetched.headers,
+    )
+
+
+@cache
+def _readers(topics: Topics) -> dict[str, Callable[[Fetched], Seen]]:
+    return {
+        topics.attempts: _attempt,
+        topics.deliver: _delivery,
+        topics.events: _event,
+        topics.replay: _delivery,
+        topics.quarantine: _quarantined,
+    }
+
+
+def _event(fetched: Fetched) -> EventSeen:
+    event = decode(Event, fetched.value)
+    _check_id(event.id, "evt", "/id")
+    _check_organization(event.organization_id)
+    return EventSeen(
+        event=storable_event(event),
+        at=filed_at(event.id, fetched.appended_at),
+        body=body_of(event),
+        traceparent=_traceparent_in(fetched.headers),
+        partition=fetched.partition,
+        offset=fetched.offset,
+    )
+
+
+def _delivery(fetched: Fetched) -> DeliverySeen | None:
+    """Return a first attempt; later ones, out of the waiting tiers, were told by the outcome before."""
+    for name, value in fetched.headers:
+        if name == ATTEMPT and value != b"1":
+            return None  # without decoding a body for nothing
+    delivery = storable_delivery(decode(Delivery, fetched.value))
+    if delivery.attempt > 1:
+        return None
+    _check_id(delivery.id, "dlv", "/id")
+    _check_id(delivery.event_id, "evt", "/event_id")
+    _check_organization(delivery.organization_id)
+    return DeliverySeen(delivery, fetched.partition)
+
+
+def _attempt(fetched: Fetched) -> AttemptSeen:
+    attempt = storable_attempt(decode(Attempt, fetched.value))
+    _check_id(attempt.id, "att", "/id")
+    _check_id(attempt.delivery_id, "dlv", "/delivery_id")
+    _check_id(attempt.event_id, "evt", "/event_id")
+    _check_organization(attempt.organization_id)
+    return AttemptSeen(attempt, filed_at(attempt.id, fetched.appended_at), fetched.partition)
+
+
+def _quarantined(fetched: Fetched) -> QuarantineSeen:
+    """Return what a worker or mover could not read; of another client's record nothing is known but its bytes."""
+    why = {name: value.decode("utf-8", "replace") for name, value in fetched.headers if name.startswith(_ERRORS)}
+    return QuarantineSeen(
+        id=quarantine_id_of(fetched.topic, fetched.partition, fetched.offset, fetched.appended_at),
+        at=storable_moment(fetched.appended_at),
+        topic=storable_text(why.get(f"{_ERRORS}topic", "")),
+        partition=_whole(why.get(f"{_ERRORS}partition"), bits=31),
+        offset=_whole(why.get(f"{_ERRORS}offset"), bits=63),
+        stage=storable_text(why.get(f"{_ERRORS}stage", "")),
+        error_class=storable_text(why.get(f"{_ERRORS}exception.class.name", "")),
+        error=storable_text(why.get(f"{_ERRORS}exception.message", "nothing in it says why it is here"))[:_MOST_TEXT],
+        key=fetched.key,
+        value=fetched.value,
+        headers=fetched.headers,
+    )
+
+
+def _whole(text: str | None, *, bits: int) -> int:
+    if text is None or not (text.isascii() and text.isdigit() and len(text) < 20):
+        return -1
+    return int(text) if int(text) < 1 << bits else -1
+
+
+def _check_id(identifier: str, prefix: str, pointer: str) -> None:
+    if not is_time_ordered(identifier, prefix):
+        raise InvalidInput(f"must be {prefix}_ and a UUIDv7 in 32 lower-case hexadecimal digits", pointer=pointer)
+
+
+def _check_organization(organization_id: str) -> None:
+    if not is_organization_id(organization_id):
+        raise InvalidInput("must be 1 to 100 letters, digits and . _ : -", pointer="/organization_id")
+
+
+def _traceparent_in(headers: Headers) -> str | None:
+    for name, value in headers:
+        if name == TRACEPARENT:
+            text = value.decode("ascii", "replace")
+            return text if is_traceparent(text) else None
+    return None
