@@ -15,12 +15,16 @@ from api import health, problems
 from api.access import Access
 from api.callers import Callers
 from api.database import engine_of
+from api.deliveries import routes as deliveries
+from api.events import reading as events_read
 from api.events import routes as events
 from api.events.publishing import EventPublishing
 from api.metrics import Metrics
+from api.quarantine import routes as quarantine
 from api.readiness import ReadyChecks
 from api.services import Services
 from api.settings import ApiSettings
+from api.stats import routes as stats
 from api.subscriptions import routes as subscriptions
 from api.subscriptions.tables import SubscriptionRow
 from producers.secret_settings import UnfitSettings
@@ -77,7 +81,8 @@ def create_app(settings: ApiSettings, kafka: KafkaSettings) -> FastAPI:
     app.state.largest_body_bytes = settings.largest_event_bytes
     app.add_middleware(Access, metrics=metrics)
     problems.add_handlers(app)
-    for router in (subscriptions.router, events.router, health.router):
+    reading = (deliveries.router, events_read.router, stats.router, quarantine.router)
+    for router in (subscriptions.router, events.router, *reading, health.router):
         app.include_router(router)
     _describe_problems(app)
     return app

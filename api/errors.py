@@ -52,6 +52,12 @@ class NotFound(Refusal):
     status = HTTPStatus.NOT_FOUND
 
 
+class Conflict(Refusal):
+    """It does not go together with what is there (RFC 9110, 15.5.10)."""
+
+    status = HTTPStatus.CONFLICT
+
+
 class PreconditionFailed(Refusal):
     """If-Match or If-None-Match does not hold (RFC 9110, 13)."""
 

@@ -28,6 +28,7 @@ _TITLES: Final = {  # a phrase that stays the same for a kind; HTTPStatus's own 
     401: "Not authenticated",
     404: "Not found",
     405: "Method not allowed",
+    409: "Conflict",
     412: "Precondition failed",
     413: "Body too large",
     415: "Unsupported media type",
