@@ -79,10 +79,14 @@ def _holds(fragment: str) -> ColumnElement[bool]:
 
 
 def _of(events: Sequence[Place], conditions: Sequence[ColumnElement[bool]], limit: int) -> Select[DeliveryRow]:
-    named = func.unnest(
-        cast([event.id for event in events], ARRAY(Text(collation="C"))),
-        cast([event.at for event in events], ARRAY(DateTime(timezone=True))),
-    ).table_valued(column("event_id", Text(collation="C")), column("at", DateTime(timezone=True)), name="named")
+    named = (
+        func.unnest(
+            cast([event.id for event in events], ARRAY(Text(collation="C"))),
+            cast([event.at for event in events], ARRAY(DateTime(timezone=True))),
+        )
+        .table_valued(column("event_id", Text(collation="C")), column("at", DateTime(timezone=True)))
+        .render_derived("named")
+    )
     return (
         select(DeliveryRow)
         .join(named, (DeliveryRow.event_id == named.c.event_id) & (DeliveryRow.at == named.c.at))
