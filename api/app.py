@@ -15,16 +15,20 @@ from api import health, openapi, problems
 from api.access import Access
 from api.callers import Callers
 from api.database import engine_of
+from api.deliveries import routes as deliveries
+from api.events import reading as events_read
 from api.events import routes as events
 from api.events.posting import EventPosting
 from api.events.publishing import EventPublishing
 from api.idempotency.repeats import Repeats
 from api.metrics import Metrics
+from api.quarantine import routes as quarantine
 from api.readiness import ReadyChecks
 from api.replays import retrying
 from api.replays import routes as replays
 from api.services import Services
 from api.settings import ApiSettings
+from api.stats import routes as stats
 from api.subscriptions import actions, bulk, testing
 from api.subscriptions import routes as subscriptions
 from api.subscriptions.outcomes import Outcomes
@@ -91,7 +95,8 @@ def create_app(settings: ApiSettings, kafka: KafkaSettings) -> FastAPI:
     problems.add_handlers(app)
     for router in (
         *(subscriptions.router, bulk.router, actions.router, testing.router),
-        *(events.router, events.batches, replays.router, retrying.router, health.router),
+        *(events.router, events.batches, events_read.router, deliveries.router, stats.router),
+        *(replays.router, retrying.router, quarantine.router, health.router),
     ):
         app.include_router(router)
     openapi.describe(app)

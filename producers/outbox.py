@@ -36,7 +36,7 @@ outbox = Table(
     metadata,
     Column("id", BigInteger, Identity(always=True), primary_key=True),
     Column("topic", Text, nullable=False),
-    Column("key", LargeBinary, nullable=False),
+    Column("key", LargeBinary, nullable=True, comment="null: as it came, out of the quarantine"),
     Column("value", LargeBinary, nullable=True, comment="null is a tombstone"),
     Column("headers", JSONB, nullable=False, comment="[[name, base64 of the value], …]"),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
@@ -47,11 +47,11 @@ Index("outbox_created_at", outbox.c.created_at)
 async def add_to_outbox(db: AsyncConnection | AsyncSession, record: Outgoing) -> None:
     """Add a record in the caller's transaction and wake the relay when it commits.
 
-    The caller holds a lock on the row that `record.key` names (see above). Raises ValueError without a key: order and
-    compaction both go by it.
+    The caller holds a lock on the row that `record.key` names (see above). A record without a key, as the quarantine
+    holds some, has no order to keep. Raises ValueError for a tombstone without one: compaction goes by it.
     """
-    if record.key is None:
-        raise ValueError("a record in the outbox has a key")
+    if record.key is None and record.value is None:
+        raise ValueError("a tombstone in the outbox has a key")
     added = insert(outbox).values(
         topic=record.topic, key=record.key, value=record.value, headers=headers_as_json(record.headers)
     )

@@ -9,7 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
-from sqlalchemy import BigInteger, DateTime, Index, LargeBinary, Text, text
+from sqlalchemy import ARRAY, BigInteger, DateTime, Index, LargeBinary, Text, literal_column, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -18,6 +18,24 @@ from api.database import Base
 _BY_DAY: Final = {"postgresql_partition_by": "RANGE (at)"}
 _Id: Final = Text(collation="C")
 _Moment: Final = DateTime(timezone=True)
+
+
+# What comes after the order is there for filters put together: PostgreSQL judges it in the index and reads only rows
+# that are shown. Without it, a subscription that never got one type was looked through row by row, 70,000 of them in
+# 0.5 s; with it in 10 ms. It costs room (the indexes are 1.6 times as large), and when rows are written no time that
+# could be measured.
+_IN_ORDER: Final = ("organization_id", "at", "id")
+_CAME_TO: Final = ("state", "status", "error_kind")
+
+
+def _in_order_of(first: str, *judged: str) -> tuple[str, ...]:
+    return ("organization_id", first, "at", "id", *judged)
+
+
+# Every four digits in a row of an event's id, from the fifth on (api/deliveries/event_ids.py). There is no pg_trgm
+# everywhere, and for hexadecimal digits none is needed. Measured: 25 µs and 0.5 KB an event.
+_FOURS: Final = ", ".join(f"substr(id, {start}, 4)" for start in range(9, 34))
+EVENT_DIGITS: Final = literal_column(f"ARRAY[{_FOURS}]", ARRAY(Text))
 
 
 class DeliveryState(StrEnum):
@@ -38,6 +56,7 @@ class EventRow(Base):
     __table_args__ = (
         Index("events_of_organization", "organization_id", "at", "id"),
         Index("events_by_type", "organization_id", "type", "at", "id"),
+        Index("events_by_digits", text(f"(ARRAY[{_FOURS}])"), postgresql_using="gin"),
         Index("events_by_source_id", "organization_id", "source_id", postgresql_where=text("source_id IS NOT NULL")),
         _BY_DAY,
     )
@@ -60,19 +79,18 @@ class DeliveryRow(Base):
 
     __tablename__ = "deliveries"
     __table_args__ = (
-        Index("deliveries_of_organization", "organization_id", "at", "id"),
-        Index("deliveries_by_subscription", "organization_id", "subscription_id", "at", "id"),
-        Index("deliveries_by_event_type", "organization_id", "event_type", "at", "id"),
+        Index("deliveries_of_organization", *_IN_ORDER),
+        Index("deliveries_by_subscription", *_in_order_of("subscription_id", "event_type", *_CAME_TO)),
+        Index("deliveries_by_event_type", *_in_order_of("event_type", "state", "status")),
         Index(
-            "deliveries_by_state", "organization_id", "state", "at", "id", postgresql_where=text("state <> 'success'")
+            "deliveries_by_state",
+            *_in_order_of("state", "subscription_id", "event_type", "status", "error_kind"),
+            postgresql_where=text("state <> 'success'"),
         ),
-        Index("deliveries_by_status", "organization_id", "status", "at", "id"),
+        Index("deliveries_by_status", *_in_order_of("status", "event_type", "state")),
         Index(
             "deliveries_by_error_kind",
-            "organization_id",
-            "error_kind",
-            "at",
-            "id",
+            *_in_order_of("error_kind", "subscription_id", "event_type", "state", "status"),
             postgresql_where=text("error_kind IS NOT NULL"),
         ),
         Index("deliveries_of_event", "event_id", "at"),

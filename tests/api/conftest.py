@@ -13,10 +13,13 @@ import pytest_asyncio
 from pydantic import SecretStr
 
 from api.app import create_app
+from api.database import engine_of
 from api.migrations import upgrade
 from api.settings import ApiSettings
 from producers.settings import KafkaSettings
+from schemas.ids import OrganizationId
 from schemas.topics import EVENTS
+from tests.api.logged import Log
 from tests.api.reading import ensure_topic
 
 TOKEN = "an-administrators-token"
@@ -72,6 +75,14 @@ async def api(shared_url: str) -> AsyncIterator[httpx.AsyncClient]:
     async with client_of(settings_of(shared_url)) as client:
         client.headers["Hookline-Organization"] = f"org_{uuid4().hex}"
         yield client
+
+
+@pytest_asyncio.fixture
+async def log(shared_url: str, api: httpx.AsyncClient) -> AsyncIterator[Log]:
+    """The delivery log of the organization in which `api` asks, to write to."""
+    engine = engine_of(settings_of(shared_url))
+    yield Log(engine, OrganizationId(api.headers["Hookline-Organization"]))
+    await engine.dispose()
 
 
 @pytest_asyncio.fixture

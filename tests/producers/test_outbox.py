@@ -69,10 +69,12 @@ async def test_the_relay_is_woken_when_the_transaction_commits(engine: AsyncEngi
 
 
 @pytest.mark.postgres
-async def test_a_record_without_a_key_is_refused(engine: AsyncEngine) -> None:
+async def test_a_record_without_a_key_is_kept_so_and_a_tombstone_without_one_is_refused(engine: AsyncEngine) -> None:
     async with engine.connect() as connection:
+        await add_to_outbox(connection, Outgoing("a.topic", None, b"value", []))
+        assert await rows(connection) == [("a.topic", None, b"value", [])]
         with pytest.raises(ValueError, match="key"):
-            await add_to_outbox(connection, Outgoing("a.topic", None, b"value", []))
+            await add_to_outbox(connection, Outgoing("a.topic", None, None, []))
 
 
 @given(st.lists(st.tuples(st.text(), st.binary())))

@@ -31,6 +31,9 @@ UPDATE subscriptions SET
     disabled_at = CASE WHEN enabled THEN NULL ELSE updated_at END;
 ALTER TABLE subscriptions ALTER COLUMN secrets_expire_at SET NOT NULL;
 
+ALTER TABLE outbox ALTER COLUMN key DROP NOT NULL;
+COMMENT ON COLUMN outbox.key IS 'null: as it came, out of the quarantine';
+
 CREATE TABLE events (
     id text COLLATE "C" NOT NULL,
     at timestamptz NOT NULL,
@@ -45,6 +48,13 @@ CREATE TABLE events (
     "offset" BIGINT NOT NULL,
     PRIMARY KEY (id, at)
 ) PARTITION BY RANGE (at);
+CREATE INDEX events_by_digits ON events USING gin ((ARRAY[
+    substr(id, 9, 4), substr(id, 10, 4), substr(id, 11, 4), substr(id, 12, 4), substr(id, 13, 4),
+    substr(id, 14, 4), substr(id, 15, 4), substr(id, 16, 4), substr(id, 17, 4), substr(id, 18, 4),
+    substr(id, 19, 4), substr(id, 20, 4), substr(id, 21, 4), substr(id, 22, 4), substr(id, 23, 4),
+    substr(id, 24, 4), substr(id, 25, 4), substr(id, 26, 4), substr(id, 27, 4), substr(id, 28, 4),
+    substr(id, 29, 4), substr(id, 30, 4), substr(id, 31, 4), substr(id, 32, 4), substr(id, 33, 4)
+]));
 CREATE INDEX events_by_source_id ON events (organization_id, source_id) WHERE source_id IS NOT NULL;
 CREATE INDEX events_by_type ON events (organization_id, type, at, id);
 CREATE INDEX events_of_organization ON events (organization_id, at, id);
@@ -79,11 +89,16 @@ CREATE TABLE deliveries (
     traceparent text,
     PRIMARY KEY (id, at)
 ) PARTITION BY RANGE (at);
-CREATE INDEX deliveries_by_error_kind ON deliveries (organization_id, error_kind, at, id) WHERE error_kind IS NOT NULL;
-CREATE INDEX deliveries_by_event_type ON deliveries (organization_id, event_type, at, id);
-CREATE INDEX deliveries_by_state ON deliveries (organization_id, state, at, id) WHERE state <> 'success';
-CREATE INDEX deliveries_by_status ON deliveries (organization_id, status, at, id);
-CREATE INDEX deliveries_by_subscription ON deliveries (organization_id, subscription_id, at, id);
+CREATE INDEX deliveries_by_error_kind
+    ON deliveries (organization_id, error_kind, at, id, subscription_id, event_type, state, status)
+    WHERE error_kind IS NOT NULL;
+CREATE INDEX deliveries_by_event_type ON deliveries (organization_id, event_type, at, id, state, status);
+CREATE INDEX deliveries_by_state
+    ON deliveries (organization_id, state, at, id, subscription_id, event_type, status, error_kind)
+    WHERE state <> 'success';
+CREATE INDEX deliveries_by_status ON deliveries (organization_id, status, at, id, event_type, state);
+CREATE INDEX deliveries_by_subscription
+    ON deliveries (organization_id, subscription_id, at, id, event_type, state, status, error_kind);
 CREATE INDEX deliveries_of_event ON deliveries (event_id, at);
 CREATE INDEX deliveries_of_organization ON deliveries (organization_id, at, id);
 COMMENT ON COLUMN deliveries.at IS 'the event''s';

@@ -1,0 +1,67 @@
+"""`GET /api/v1/events`: what was published, and what became of it."""
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+
+from api.callers import AnyCaller, bearer
+from api.database import Db
+from api.errors import NotFound
+from api.events.log import Order, Wanted, deliveries_of_event, event_of, events_of
+from api.events.shown import EventBody, EventDetail, shown, shown_with_deliveries
+from api.lists import Cursor, Limit, Page, Place, page_by_time, place_after
+from api.parameters import WITHOUT_NUL, Since, Until, check_order
+from api.problems import documented
+from api.requests import JsonRoute
+from api.tagged import tagged
+from schemas.ids import is_time_ordered
+
+router = APIRouter(
+    prefix="/api/v1/events",
+    tags=["events"],
+    route_class=JsonRoute,
+    dependencies=[bearer],
+    responses=documented(401, 422, 503),
+)
+
+Type = Annotated[str | None, Query(min_length=1, max_length=200, examples=["user.created"]), WITHOUT_NUL]
+SourceId = Annotated[
+    str | None, Query(min_length=1, max_length=255, description="The publisher's own id, all of it."), WITHOUT_NUL
+]
+
+
+@router.get("", operation_id="list_events")
+async def list_events(
+    *,
+    caller: AnyCaller,
+    db: Db,
+    type: Type = None,  # noqa: A002 - the field's name in CloudEvents and in the body
+    since: Since = None,
+    until: Until = None,
+    source_id: SourceId = None,
+    order: Order = Order.DESC,
+    limit: Limit = 25,
+    cursor: Cursor = None,
+) -> Page[EventBody]:
+    """List the organization's events, newest first unless `order` says otherwise."""
+    check_order(since, until)
+    wanted = Wanted(type=type, source_id=source_id, since=since, until=until, order=order)
+    found = await events_of(db, caller.organization_id, wanted, after=place_after(cursor), limit=limit + 1)
+    places = [Place(row.at, row.id) for row in found]
+    return page_by_time([shown(row) for row in found], limit=limit, places=places)
+
+
+@router.get(
+    "/{event_id}",
+    operation_id="get_event",
+    responses={**documented(404, 412), 304: {"description": "It is as If-None-Match knows it."}},
+    response_model=EventDetail,
+)
+async def get_event(event_id: str, caller: AnyCaller, db: Db, request: Request) -> Response:
+    """Show one event, and what became of it per subscription: of more than 1,000 the first."""
+    row = await event_of(db, caller.organization_id, event_id) if is_time_ordered(event_id, "evt") else None
+    if row is None:
+        raise NotFound("this organization has no event of this id")
+    deliveries = await deliveries_of_event(db, row)
+    return tagged(request, shown_with_deliveries(row, deliveries, now=datetime.now(UTC)))
