@@ -61,6 +61,11 @@ class Recorder:
         """Never answer on a path from now on, until the receiver is closed."""
         self._paths[name].hangs = True
 
+    def mend(self, name: str) -> None:
+        """Answer on a path with 204 from now on; what hangs goes on hanging."""
+        self._paths[name].hangs = False
+        self._paths[name].answer = always(204)
+
     def requests_to(self, name: str) -> list[Request]:
         return self._paths[name].requests
 

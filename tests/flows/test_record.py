@@ -89,7 +89,10 @@ async def test_another_organization_finds_nothing_of_it(
         ("POST", f"/api/v1/replays/{replay['id']}/cancel"),
         ("DELETE", one),
     ]
-    headers = {**organization.api.headers, "Hookline-Organization": f"org_{uuid4().hex[:12]}"}
+    headers = {
+        "Authorization": f"Bearer {stack.admin_token}",
+        "Hookline-Organization": f"org_{uuid4().hex[:12]}",
+    }
     async with httpx.AsyncClient(base_url=stack.api_url, headers=headers, trust_env=False) as other:
         found = {f"{method} {path}": (await other.request(method, path)).status_code for method, path in paths}
         assert found == dict.fromkeys(found, 404)
@@ -175,20 +178,27 @@ async def test_ids_of_wrong_clocks_are_delivered_and_found(
         assert (await organization.get(f"/events/{event_id}"))["deliveries"][0]["state"] in {"pending", "success"}
 
 
-async def test_a_dead_delivery_is_retried_by_hand_once(organization: Organization, recorder: Recorder) -> None:
-    await organization.subscribe(recorder.path("mended", fails(ATTEMPTS)), "user.*")
+async def test_a_dead_delivery_is_retried_by_hand_and_never_twice_at_once(
+    organization: Organization, recorder: Recorder
+) -> None:
+    await organization.subscribe(recorder.path("mended", always(500)), "user.*", timeout_s=2)
     await asyncio.sleep(IN_FORCE_S)
     await organization.post("/events", {"type": "user.created", "data": {"id": "1"}}, status=202)
     page = await organization.until("/deliveries", ended("failed"), within_s=20)
     path = f"/deliveries/{page['data'][0]['id']}"
+    recorder.hang("mended")
     answers = await asyncio.gather(*(organization.api.post(f"/api/v1{path}/retry") for _ in range(10)))
     assert sorted(answer.status_code for answer in answers) == [202] + [409] * 9
+    await recorder.until("mended", lambda requests: len(requests) > ATTEMPTS, within_s=10)
+    assert (await organization.api.post(f"/api/v1{path}/retry")).status_code == 409, "it is being sent just now"
+    recorder.mend("mended")
     found = await organization.until(path, lambda delivery: delivery["state"] == "success")
     replay_id = next(answer.json()["replay_id"] for answer in answers if answer.status_code == 202)
     assert found["round"] == replay_id
-    assert [(attempt["round"], attempt["attempt"]) for attempt in found["attempts"]] == [
-        *(("0", number) for number in range(1, ATTEMPTS + 1)),
-        (replay_id, 1),
+    assert [(attempt["round"], attempt["attempt"], attempt["error_kind"]) for attempt in found["attempts"]] == [
+        *(("0", number, "http") for number in range(1, ATTEMPTS + 1)),
+        (replay_id, 1, "timeout"),
+        (replay_id, 2, None),
     ]
     assert len({request.body for request in recorder.requests_to("mended")}) == 1
 
