@@ -105,13 +105,9 @@ def main() -> int:
                 measured = client.apply(measure, (api.url, part))
                 cpu_ms = (_cpu_s(process) - before) / part.requests / max(part.events, 1) * 1000
                 figures.append(replace(measured, cpu_ms=round(cpu_ms, 3)))
+                _print(figures[-1])
             client.close()
             client.join()
-    for each in figures:
-        print(
-            f"{each.name}, {each.at_once} at once: {each.requests_per_s:.0f} requests/s, {each.events_per_s} events/s; "
-            f"p50 {each.p50_ms} p95 {each.p95_ms} p99 {each.p99_ms} ms; API {each.cpu_ms} ms CPU; failed {each.failed}"
-        )
     if arguments.json:
         arguments.json.write_text(json.dumps([asdict(each) for each in figures], indent=2) + "\n")
     return 1 if any(each.failed for each in figures) else 0
@@ -152,6 +148,15 @@ def _api(folder: Path) -> Iterator[Api]:
 def _cpu_s(process: psutil.Process) -> float:
     times = process.cpu_times()
     return times.user + times.system
+
+
+def _print(figures: Figures) -> None:
+    print(
+        f"{figures.name}, {figures.at_once} at once: {figures.requests_per_s:.0f} requests/s, "
+        f"{figures.events_per_s} events/s; p50 {figures.p50_ms} p95 {figures.p95_ms} p99 {figures.p99_ms} ms; "
+        f"API {figures.cpu_ms} ms CPU; failed {figures.failed}",
+        flush=True,
+    )
 
 
 def measure(url: str, part: Part) -> Figures:
