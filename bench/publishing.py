@@ -161,7 +161,8 @@ def _print(figures: Figures) -> None:
 
 def measure(url: str, part: Part) -> Figures:
     """Run one part in this process."""
-    return uvloop.run(_measure(url, part))
+    figures: Figures = uvloop.run(_measure(url, part))
+    return figures
 
 
 async def _measure(url: str, part: Part) -> Figures:
@@ -190,7 +191,7 @@ async def _measure(url: str, part: Part) -> Figures:
 
 
 def _bodies(part: Part) -> Callable[[], bytes | None]:
-    event = {"type": "user.created", "data": {"id": "user_123", "name": FILLING}, "key": "user_123"}
+    event: dict[str, object] = {"type": "user.created", "data": {"id": "user_123", "name": FILLING}, "key": "user_123"}
 
     def made() -> dict[str, object]:
         return {**event, "id": uuid4().hex} if part.named else event
