@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any, Final, cast
 
 from sqlalchemy import (
@@ -16,7 +17,6 @@ from sqlalchemy import (
     case,
     column,
     func,
-    literal,
     select,
     update,
 )
@@ -80,6 +80,7 @@ async def claimed(db: AsyncSession, organization_id: str, wanted: Sequence[Claim
     return {row.source_id: Claim(*row) for row in rows}
 
 
+@cache  # making it takes longer than PostgreSQL takes for it
 def _claiming() -> Any:
     # The table and not its class: the ORM's own INSERT … ON CONFLICT wants rows, not a SELECT.
     table = cast(Table, EventClaimRow.__table__)
@@ -113,10 +114,19 @@ async def mark_produced(
 ) -> None:
     """Note that Kafka has the events of these ids: they are not published again."""
     await db.execute(
-        update(EventClaimRow)
+        _marking(),
+        {"in_organization": organization_id, "source_ids": list(source_ids), "at": produced_at},
+    )
+
+
+@cache
+def _marking() -> Any:
+    table = cast(Table, EventClaimRow.__table__)
+    return (
+        update(table)
         .where(
-            EventClaimRow.organization_id == organization_id,
-            EventClaimRow.source_id == func.any(literal(list(source_ids), ARRAY(Text))),
+            table.c.organization_id == bindparam("in_organization", type_=Text),
+            table.c.source_id == func.any(bindparam("source_ids", type_=ARRAY(Text))),
         )
-        .values(produced_at=produced_at)
+        .values(produced_at=bindparam("at", type_=_Moment))
     )

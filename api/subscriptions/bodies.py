@@ -177,6 +177,8 @@ class SubscriptionPatch(JsonBody):
     What was given is in `model_fields_set`; the values of the other fields mean nothing.
     """
 
+    model_config = ConfigDict(json_schema_extra={"examples": [{"event_types": ["quest.*"], "enabled": True}]})
+
     url: Url = Field(default="", json_schema_extra=_without_default)
     event_types: EventTypes = Field(default=[], json_schema_extra=_without_default)
     enabled: bool = Field(default=True, json_schema_extra=_without_default)

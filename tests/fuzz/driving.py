@@ -21,7 +21,9 @@ from hypothesis.errors import HypothesisException
 from hypothesis.strategies import SearchStrategy
 from schemathesis import Case, GenerationMode
 from schemathesis.checks import not_a_server_error
+from schemathesis.core.errors import InvalidSchema
 from schemathesis.core.failures import FailureGroup
+from schemathesis.core.result import Err, Ok
 from schemathesis.schemas import APIOperation
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
@@ -47,6 +49,7 @@ CONFIG: Final = {
 _MOST_AT_A_TIME: Final = 40  # requests of one kind, then the next kind
 _MOST_SECONDS: Final = 5.0  # for them: a route that waits for others must not take all the time
 
+_Operation = APIOperation[Any, Any, Any, Any]
 Find = Callable[[], Mapping[str, list[str]]]
 Progress = Callable[["Findings"], None]
 
@@ -60,7 +63,7 @@ class Findings:
     modes: Counter[str] = field(default_factory=Counter)
     breaches: dict[str, str] = field(default_factory=dict)
 
-    def note(self, case: Case, status: int) -> None:
+    def note(self, case: Case[Any], status: int) -> None:
         """Count an answer."""
         self.inputs += 1
         self.answers.setdefault(case.operation.label, Counter())[status] += 1
@@ -71,11 +74,11 @@ class Findings:
 class _Kind:
     """One operation, one way to make requests for it."""
 
-    operation: APIOperation[Any, Any, Any, Any]
+    operation: _Operation
     mode: GenerationMode
     finds: bool
 
-    def strategy(self, found: Mapping[str, list[str]]) -> SearchStrategy[Case]:
+    def strategy(self, found: Mapping[str, list[str]]) -> SearchStrategy[Case[Any]]:
         path = _existing(self.operation, found) if self.finds else {}
         return self.operation.as_strategy(generation_mode=self.mode, path_parameters=path or None)
 
@@ -96,7 +99,7 @@ def fuzz(
 ) -> Findings:
     """Send at least `inputs` requests and return what was found. `find` makes things that ids can name."""
     schema = schemathesis.openapi.from_dict(document, config=schemathesis.Config.from_dict(CONFIG))
-    operations = [found.ok() for found in schema.get_all_operations()]
+    operations = [_read(found) for found in schema.get_all_operations()]
     findings, rounds = Findings(), 0
     kinds = [*_kinds(operations)]
     with requests.Session() as session:
@@ -115,7 +118,13 @@ def fuzz(
     return findings
 
 
-def _kinds(operations: list[APIOperation[Any, Any, Any, Any]]) -> Iterator[_Kind]:
+def _read(found: Ok[_Operation] | Err[InvalidSchema]) -> _Operation:
+    if isinstance(found, Err):
+        raise found.err()  # our description is wrong
+    return found.ok()
+
+
+def _kinds(operations: list[_Operation]) -> Iterator[_Kind]:
     for operation in operations:
         for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE):
             yield _Kind(operation, mode, finds=False)
@@ -123,7 +132,7 @@ def _kinds(operations: list[APIOperation[Any, Any, Any, Any]]) -> Iterator[_Kind
                 yield _Kind(operation, mode, finds=True)
 
 
-def _existing(operation: APIOperation[Any, Any, Any, Any], found: Mapping[str, list[str]]) -> dict[str, str]:
+def _existing(operation: _Operation, found: Mapping[str, list[str]]) -> dict[str, str]:
     """Return a value for each parameter of the path; what stands before it says what it names."""
     parts = operation.path.split("/")
     named = {part.strip("{}"): before for before, part in pairwise(parts) if part.startswith("{")}
@@ -131,7 +140,13 @@ def _existing(operation: APIOperation[Any, Any, Any, Any], found: Mapping[str, l
 
 
 def _send(
-    strategy: SearchStrategy[Case], url: str, session: requests.Session, findings: Findings, *, count: int, seed: int
+    cases: SearchStrategy[Case[Any]],
+    url: str,
+    session: requests.Session,
+    findings: Findings,
+    *,
+    count: int,
+    seed: int,
 ) -> None:
     began = time.monotonic()
 
@@ -143,8 +158,8 @@ def _send(
         phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
     )
-    @given(case=strategy)
-    def send(case: Case) -> None:
+    @given(case=cases)
+    def send(case: Case[Any]) -> None:
         if time.monotonic() - began > _MOST_SECONDS:
             raise _TookLong
         _send_one(case, url, session, findings)
@@ -157,7 +172,7 @@ def _send(
         return
 
 
-def _send_one(case: Case, url: str, session: requests.Session, findings: Findings) -> None:
+def _send_one(case: Case[Any], url: str, session: requests.Session, findings: Findings) -> None:
     response = case.call(base_url=url, session=session, timeout=60)
     findings.note(case, response.status_code)
     try:

@@ -142,10 +142,10 @@ def _rows(subscription_id: SubscriptionId, organization_id: str) -> tuple[list[o
             headers=[["h", base64.b64encode(b"\xff").decode()]],
         ),
     ]
-    ids = {
+    ids: Ids = {
         "events": [event.id],
         "deliveries": [delivery_id],
         "replays": [replay_id],
         "quarantine": [quarantine_id],
     }
-    return rows, {name: [str(each) for each in found] for name, found in ids.items()}
+    return rows, ids

@@ -31,7 +31,8 @@ def served(settings: ApiSettings, kafka: KafkaSettings) -> Iterator[str]:
         except asyncio.CancelledError:
             pass
         except BaseException as error:  # noqa: BLE001 - raised where the URL is waited for
-            started.done() or started.set_exception(error)
+            if not started.done():
+                started.set_exception(error)
 
     thread = threading.Thread(target=run, name="api")
     thread.start()
