@@ -17,8 +17,8 @@ from api.settings import ApiSettings
 
 # Shutting down, starting up, too many connections, and the connection exceptions of the standard's class 08.
 _AWAY_STATES: Final = ("57P01", "57P02", "57P03", "53300", "08")
-# A plan made before the values are known cannot leave out the days that they leave out, nor use an index that holds only
-# some rows; a plan for a few rows of many is not worth compiling.
+# A plan made before the values are known cannot leave out the days that they leave out, nor use an index that holds
+# only some rows; a plan for a few rows of many is not worth compiling.
 _PLANNING: Final = {"plan_cache_mode": "force_custom_plan", "jit": "off"}
 _AWAY: Final = (OSError, NoConnectionFree, asyncpg.PostgresConnectionError, asyncpg.InterfaceError)
 
