@@ -9,6 +9,7 @@ from sqlalchemy import event, text
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 _WHOLE_TABLE: Final = re.compile(r"Seq Scan on ((?:events|deliveries|attempts)\w*)")
+_FEW_BYTES: Final = 32 * 8192
 Ask = Callable[[AsyncSession], Awaitable[object]]
 
 
@@ -26,11 +27,15 @@ async def plans_of(engine: AsyncEngine, ask: Ask) -> list[str]:
 
 
 async def tables_read_whole(engine: AsyncEngine, plans: Sequence[str]) -> set[str]:
-    """Return the tables of the log that these plans read from end to end, empty ones apart: those have no end."""
+    """Return the tables of the log that these plans read from end to end.
+
+    Those of a few pages apart: to read them whole is less work than to look into an index.
+    """
     named = {name for plan in plans for name in _WHOLE_TABLE.findall(plan)}
     async with engine.connect() as connection:
-        sized = text("SELECT relname FROM pg_class WHERE relname = ANY(:names) AND pg_relation_size(oid) > 0")
-        return set((await connection.execute(sized, {"names": sorted(named)})).scalars())
+        sized = text("SELECT relname FROM pg_class WHERE relname = ANY(:names) AND pg_relation_size(oid) > :few")
+        asked = {"names": sorted(named), "few": _FEW_BYTES}
+        return set((await connection.execute(sized, asked)).scalars())
 
 
 @contextmanager

@@ -114,6 +114,17 @@ def made_at(identifier: str) -> datetime:
     return _EPOCH + timedelta(milliseconds=int(identifier.rpartition("_")[2][:12], 16))
 
 
+def times_beginning_with(beginning: str) -> tuple[datetime, datetime]:
+    """Return the first time that ids with this beginning carry, and the first one after them.
+
+    `beginning` is a prefix, an underscore and any number of digits. Both are within what a datetime holds.
+    """
+    digits = beginning.rpartition("_")[2][:12]
+    first, last = int(digits.ljust(12, "0"), 16), int(digits.ljust(12, "f"), 16)
+    latest = int(_LAST_TIME, 16)
+    return _EPOCH + timedelta(milliseconds=min(first, latest)), _EPOCH + timedelta(milliseconds=min(last + 1, latest))
+
+
 def is_organization_id(text: str) -> bool:
     """Return whether `text` may name an organization: 1–100 letters, digits and `._:-`, as other systems' ids are."""
     return _ORGANIZATION.fullmatch(text) is not None

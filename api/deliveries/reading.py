@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from sqlalchemy import ColumnElement, Select, func, select, tuple_
+from sqlalchemy import ColumnElement, Select, func, literal, literal_column, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.deliveries.bodies import SHOWN_BYTES
@@ -15,8 +15,8 @@ from api.deliveries.event_ids import deliveries_of_events
 from api.deliveries.filters import Wanted
 from api.deliveries.tables import AttemptRow, DeliveryRow, DeliveryState, EventRow
 from api.lists import Place
-from api.windows import Window, newest_first
-from schemas.ids import FILED_BEFORE, OrganizationId, made_at
+from api.windows import DAY, Window, newest_first, planned_once
+from schemas.ids import FILED_BEFORE, OrganizationId, made_at, times_beginning_with
 
 _WHOLE_ID: Final = len("evt_") + 32
 MOST_ATTEMPTS: Final = 100  # shown with a delivery, the newest
@@ -40,8 +40,8 @@ async def deliveries_of(
         db, organization_id, wanted.event, conditions=conditions, since=wanted.since, until=until, limit=limit
     )
     if wanted.event.beginning is not None:
-        conditions += _begins_with(wanted.event.beginning)
-        named += await _in_windows(db, conditions, newest_first(wanted.since, until, now=now), limit)
+        span = Window(wanted.since, until)
+        named += await _beginning_with(db, wanted.event.beginning, conditions, span, limit)
     once = {row.id: row for row in named}
     return sorted(once.values(), key=lambda row: (row.at, row.id), reverse=True)[:limit]
 
@@ -62,9 +62,12 @@ async def attempts_of(db: AsyncSession, delivery: DeliveryRow) -> Sequence[Attem
         select(AttemptRow)
         .where(AttemptRow.delivery_id == delivery.id, AttemptRow.at >= delivery.at - _EARLIER)
         .order_by(AttemptRow.at.desc(), AttemptRow.id.desc())
-        .limit(MOST_ATTEMPTS)
+        .limit(literal(MOST_ATTEMPTS, literal_execute=True))
     )
-    return (await db.execute(wanted)).scalars().all()[::-1]
+    if datetime.now(UTC) - delivery.at < DAY:
+        return (await db.execute(wanted)).scalars().all()[::-1]
+    async with planned_once(db):
+        return (await db.execute(wanted)).scalars().all()[::-1]
 
 
 async def beginning_of_body(db: AsyncSession, delivery: DeliveryRow) -> bytes | None:
@@ -80,16 +83,43 @@ async def _in_windows(
 ) -> list[DeliveryRow]:
     found: list[DeliveryRow] = []
     for window in windows:
-        found += (await db.execute(_listed(conditions, window, limit - len(found)))).scalars().all()
-        if len(found) == limit:
+        wanted = _listed(conditions, window, limit)
+        if window.is_wide:
+            async with planned_once(db):
+                found += (await db.execute(wanted)).scalars().all()
+        else:
+            found += (await db.execute(wanted)).scalars().all()
+        if len(found) >= limit:
             break
-    return found
+    return found[:limit]
 
 
-def _begins_with(beginning: str) -> list[ColumnElement[bool]]:
+async def _beginning_with(
+    db: AsyncSession,
+    beginning: str,
+    conditions: Sequence[ColumnElement[bool]],
+    span: Window,
+    limit: int,
+) -> list[DeliveryRow]:
+    """Return deliveries of events whose id begins so: their digits tell the time, which tells the tables.
+
+    What is filed under another time, as its publisher's clock was wrong, is found by its whole id only.
+    """
     if len(beginning) == _WHOLE_ID:
-        return [DeliveryRow.event_id == beginning]
-    return [DeliveryRow.event_id >= beginning, DeliveryRow.event_id < f"{beginning}g"]  # digits go to f
+        whole = [*conditions, DeliveryRow.event_id == beginning]
+        at = made_at(beginning)
+        filed = await _in_windows(db, whole, [Window(at, at + _MICROSECOND)], limit) if _is_within(at, span) else []
+        return filed or await _in_windows(db, whole, [span], limit)
+    first, last = times_beginning_with(beginning)
+    since = first if span.since is None else max(first, span.since)
+    until = last if span.until is None else min(last, span.until)
+    begins = [*conditions, DeliveryRow.event_id >= beginning, DeliveryRow.event_id < f"{beginning}g"]  # digits go to f
+    windows = newest_first(since, until, now=datetime.now(UTC)) if since < until else ()
+    return await _in_windows(db, begins, windows, limit)
+
+
+def _is_within(at: datetime, span: Window) -> bool:
+    return (span.since is None or span.since <= at) and (span.until is None or at < span.until)
 
 
 def _listed(conditions: Sequence[ColumnElement[bool]], window: Window, limit: int) -> Select[DeliveryRow]:
@@ -98,7 +128,7 @@ def _listed(conditions: Sequence[ColumnElement[bool]], window: Window, limit: in
         wanted = wanted.where(DeliveryRow.at >= window.since)
     if window.until is not None:
         wanted = wanted.where(DeliveryRow.at < window.until)
-    return wanted.order_by(DeliveryRow.at.desc(), DeliveryRow.id.desc()).limit(limit)
+    return wanted.order_by(DeliveryRow.at.desc(), DeliveryRow.id.desc()).limit(literal(limit, literal_execute=True))
 
 
 def _conditions(organization_id: OrganizationId, wanted: Wanted, now: datetime) -> list[ColumnElement[bool]]:
@@ -116,4 +146,6 @@ def _conditions(organization_id: OrganizationId, wanted: Wanted, now: datetime) 
         conditions.append(DeliveryRow.state == wanted.state)
     if wanted.state is DeliveryState.RETRYING:
         conditions.append(DeliveryRow.due_at > now)
+    if wanted.state not in {None, DeliveryState.SUCCESS}:
+        conditions.append(DeliveryRow.state != literal_column("'success'"))  # what the index of states is made of
     return conditions

@@ -6,15 +6,16 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
-from sqlalchemy import ColumnElement, Select, select, tuple_
+from sqlalchemy import ColumnElement, Integer, Select, literal, literal_column, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.deliveries.tables import DeliveryRow, EventRow
 from api.lists import Place
-from api.windows import Window, newest_first, oldest_first
+from api.windows import Window, newest_first, oldest_first, planned_once
 from schemas.ids import OrganizationId, made_at
 
 MOST_DELIVERIES: Final = 1000  # shown with an event
+_ONE: Final = literal_column("1", Integer)
 _MICROSECOND: Final = timedelta(microseconds=1)
 
 
@@ -49,10 +50,15 @@ async def events_of(
         conditions.append(_past(after, wanted.order))
     found: list[EventRow] = []
     for window in _windows(wanted, after):
-        found += (await db.execute(_listed(conditions, window, wanted.order, limit - len(found)))).scalars().all()
-        if len(found) == limit:
+        query = _listed(conditions, window, wanted.order, limit)
+        if window.is_wide:
+            async with planned_once(db):
+                found += (await db.execute(query)).scalars().all()
+        else:
+            found += (await db.execute(query)).scalars().all()
+        if len(found) >= limit:
             break
-    return found
+    return found[:limit]
 
 
 async def event_of(db: AsyncSession, organization_id: OrganizationId, event_id: str) -> EventRow | None:
@@ -62,7 +68,8 @@ async def event_of(db: AsyncSession, organization_id: OrganizationId, event_id: 
     if filed is not None:
         return filed
     # Its clock was wrong, so that it is filed under another day; the newest, should there be two of one id.
-    return (await db.execute(wanted.order_by(EventRow.at.desc()).limit(1))).scalar_one_or_none()
+    async with planned_once(db):
+        return (await db.execute(wanted.order_by(EventRow.at.desc()).limit(_ONE))).scalar_one_or_none()
 
 
 async def deliveries_of_event(db: AsyncSession, event: EventRow) -> Sequence[DeliveryRow]:
@@ -105,5 +112,5 @@ def _listed(conditions: Sequence[ColumnElement[bool]], window: Window, order: Or
     if window.until is not None:
         wanted = wanted.where(EventRow.at < window.until)
     if order is Order.ASC:
-        return wanted.order_by(EventRow.at, EventRow.id).limit(limit)
-    return wanted.order_by(EventRow.at.desc(), EventRow.id.desc()).limit(limit)
+        return wanted.order_by(EventRow.at, EventRow.id).limit(literal(limit, literal_execute=True))
+    return wanted.order_by(EventRow.at.desc(), EventRow.id.desc()).limit(literal(limit, literal_execute=True))

@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
-from sqlalchemy import BigInteger, cast, func, select
+from sqlalchemy import BigInteger, cast, func, select, true
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.projection.tables import HealthRow
@@ -92,12 +92,11 @@ async def _days_of(db: AsyncSession, organization_id: str, subscription_id: str)
 
 
 async def _durations_of(db: AsyncSession, organization_id: str, subscription_id: str) -> list[int]:
-    bucket = func.unnest(CountsRow.durations).table_valued("attempts", with_ordinality="place", name="bucket")
-    bucket = bucket.render_derived()
+    bucket = func.unnest(CountsRow.durations).table_valued("attempts", with_ordinality="place").render_derived("bucket")
     wanted = (
         select(cast(func.sum(bucket.c.attempts), BigInteger))
         .select_from(CountsRow)
-        .join(bucket.lateral(), CountsRow.durations.is_not(None))
+        .join(bucket, true())
         .where(CountsRow.organization_id == organization_id, CountsRow.subscription_id == subscription_id)
         .group_by(bucket.c.place)
         .order_by(bucket.c.place)
