@@ -2,10 +2,13 @@
 
 import re
 import shlex
+import textwrap
 from pathlib import Path
 
+import asyncpg
 import pytest
 
+from api.migrations import upgrade
 from tests.compose.commands import options_of
 
 ROOT = Path(__file__).parents[2]
@@ -48,3 +51,14 @@ def test_every_heading_that_it_sends_to_is_there() -> None:
     ]
     assert len(sent_to) >= 5
     assert set(sent_to) <= set(headings)
+
+
+@pytest.mark.postgres
+async def test_its_query_says_how_large_each_day_is(database_url: str) -> None:
+    await upgrade(database_url)
+    (query,) = re.findall(r"```sql\n(.*?)```", DOCUMENT, re.DOTALL)
+    connection = await asyncpg.connect(database_url)
+    try:
+        assert await connection.fetch(textwrap.dedent(query))
+    finally:
+        await connection.close()
