@@ -26,7 +26,7 @@ help: ## this list
 
 setup: $(TOOLS)/ready ## virtual environment, Kafka's jars, a JRE and PostgreSQL, all in this folder
 
-demo: $(TOOLS)/ready ## events in, signed webhooks out, retries and a dead letter: on real servers, under 30 s
+demo: $(TOOLS)/ready ## events in, signed webhooks out, retries, dead letters and their replay: real servers, under 30 s
 	@$(BIN)/hookline demo
 
 test: $(TOOLS)/ready ## all tests, on a real Kafka and a real PostgreSQL

@@ -115,9 +115,10 @@ def demo(
     json: Json = False,
     folder: Annotated[Path, typer.Option(help="Where it works; emptied first.")] = Path(".hookline/demo"),
 ) -> None:
-    """Show the main job: events become signed webhooks, one endpoint recovers, one is given up.
+    """Show the main job: events become signed webhooks, one endpoint recovers, one is given up, mended and replayed.
 
-    Starts a stack of its own with short waits, publishes, verifies every signature, and stops everything.
+    Starts a stack of its own with short waits, publishes, verifies every signature, sends the dead letters again over
+    REST, and stops everything.
 
     \b
     Examples:

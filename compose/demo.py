@@ -1,10 +1,10 @@
-"""`hookline demo`: the main job, whole, on this machine: events in, signed webhooks out, retries and a dead letter."""
+"""`hookline demo`: the main job, whole: events in, signed webhooks out, retries, dead letters and their replay."""
 
 import asyncio
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from compose.mending import replay_dead_letters
 from compose.receiver import FAILURES_BEFORE_RECOVERY, Receiver
 from compose.stack import Stack
 from producers import Publisher
@@ -28,6 +29,10 @@ ORGANIZATION: Final = "org_default"
 EVENTS: Final = 40
 WAITS: Final = "1s,1s,2s"
 ATTEMPTS: Final = 4
+_SETTINGS: Final = {
+    "HOOKLINE_RETRY_WAITS": WAITS,
+    "HOOKLINE_DISABLE_AFTER_EXHAUSTED": "1000",  # ten dead letters in a row would disable it: the demo wants forty
+}
 _PUBLISH_EVERY_S: Final = 0.05
 _WITHIN_S: Final = 45.0
 _REFRESH_S: Final = 0.1
@@ -49,6 +54,10 @@ class Result:
     delivered: int
     retried: int
     dead: int
+    replayed: int
+    replay_id: str
+    replay_state: str
+    replay_s: float
     latency_p50_ms: float
     latency_p95_ms: float
     missing: tuple[str, ...]
@@ -59,14 +68,13 @@ def run_demo(*, folder: Path, as_json: bool = False) -> None:
     console = Console(stderr=as_json)
     shutil.rmtree(folder, ignore_errors=True)
     started = time.monotonic()
-    stack = Stack(folder, env={"HOOKLINE_RETRY_WAITS": WAITS}, say=lambda text: console.print(f"  {text}", style="dim"))
-    console.print("Starting PostgreSQL, Kafka, the API, the relay, the mover and a worker …")
+    stack = Stack(folder, env=_SETTINGS, say=lambda text: console.print(f"  {text}", style="dim"))
+    console.print("Starting PostgreSQL, Kafka, the API, the relay, the mover, a worker and the projector …")
     try:
         stack.start()
-        result, letters = asyncio.run(_play(stack, console))
+        result = asyncio.run(_play(stack, console))
     finally:
         stack.stop()
-    _show_dead_letter(console, letters)
     _show(console, result, time.monotonic() - started)
     if as_json:
         print(orjson.dumps(asdict(result), option=orjson.OPT_INDENT_2).decode())
@@ -74,36 +82,60 @@ def run_demo(*, folder: Path, as_json: bool = False) -> None:
         raise DemoFailed("; ".join(result.missing))
 
 
-async def _play(stack: Stack, console: Console) -> tuple[Result, list[DeadLetter]]:
-    async with Receiver() as receiver:
-        await _subscribe(stack, receiver, console)
-        with Publisher(stack.bootstrap_servers, source="/demo") as publisher, Live(console=console) as live:
-            publishing = asyncio.create_task(_publish(publisher))
-            letters: list[DeadLetter] = []
-            dead_letters = _DeadLetters(stack.bootstrap_servers)
-            deadline = time.monotonic() + _WITHIN_S
-            while time.monotonic() < deadline and not _is_over(receiver, letters):
-                letters += await asyncio.to_thread(dead_letters.read)
-                live.update(_table(receiver, letters))
-                await asyncio.sleep(_REFRESH_S)
-            dead_letters.close()
-            await publishing
-        return _result(receiver, letters), letters
-
-
-async def _subscribe(stack: Stack, receiver: Receiver, console: Console) -> None:
+async def _play(stack: Stack, console: Console) -> Result:
     headers = {"Authorization": f"Bearer {stack.admin_token}"}
-    async with httpx.AsyncClient(base_url=stack.api_url, headers=headers, trust_env=False) as api:
-        for name in receiver.arrivals:
-            answer = await api.post(
-                "/api/v1/subscriptions",
-                json={"url": f"{receiver.url}/{name}", "event_types": ["user.*"], "description": f"demo: {name}"},
-            )
-            if answer.status_code != 201:
-                raise DemoFailed(f"POST /api/v1/subscriptions answered {answer.status_code}: {answer.text}")
-            created = answer.json()
-            receiver.trust(name, created["secret"])
-            console.print(f"  subscription {created['id']} → {name}")
+    async with (
+        Receiver() as receiver,
+        httpx.AsyncClient(base_url=stack.api_url, headers=headers, trust_env=False) as api,
+    ):
+        await _subscribe(api, receiver, console)
+        letters = await _deliver(stack, receiver, console)
+        _show_dead_letter(console, letters)
+        result = _result(receiver, letters)
+        if result.missing:
+            return result
+        dead = {str(letter.delivery.event_id) for letter in letters}
+        try:
+            again = await replay_dead_letters(api, receiver, dead, console)
+        except httpx.HTTPError as error:
+            return replace(result, missing=(f"the replay: {error}",))
+        more = replace(
+            _result(receiver, letters),
+            replayed=again.arrived,
+            replay_id=again.replay_id,
+            replay_state=again.state,
+            replay_s=again.seconds,
+        )
+        return replace(more, missing=more.missing + again.missing)
+
+
+async def _deliver(stack: Stack, receiver: Receiver, console: Console) -> list[DeadLetter]:
+    """Publish, and return the dead letters when all has arrived or was given up, or when the time is up."""
+    with Publisher(stack.bootstrap_servers, source="/demo") as publisher, Live(console=console) as live:
+        publishing = asyncio.create_task(_publish(publisher))
+        letters: list[DeadLetter] = []
+        dead_letters = _DeadLetters(stack.bootstrap_servers)
+        deadline = time.monotonic() + _WITHIN_S
+        while time.monotonic() < deadline and not _is_over(receiver, letters):
+            letters += await asyncio.to_thread(dead_letters.read)
+            live.update(_table(receiver, letters))
+            await asyncio.sleep(_REFRESH_S)
+        dead_letters.close()
+        await publishing
+    return letters
+
+
+async def _subscribe(api: httpx.AsyncClient, receiver: Receiver, console: Console) -> None:
+    for name in receiver.arrivals:
+        answer = await api.post(
+            "/api/v1/subscriptions",
+            json={"url": f"{receiver.url}/{name}", "event_types": ["user.*"], "description": f"demo: {name}"},
+        )
+        if answer.status_code != 201:
+            raise DemoFailed(f"POST /api/v1/subscriptions answered {answer.status_code}: {answer.text}")
+        created = answer.json()
+        receiver.trust(name, created["secret"])
+        console.print(f"  subscription {created['id']} → {name}")
     await asyncio.sleep(_IN_FORCE_WITHIN_S)  # what the API promises for a change to be in force everywhere
 
 
@@ -167,6 +199,10 @@ def _result(receiver: Receiver, letters: list[DeadLetter]) -> Result:
         delivered=sum(len(each.accepted) for each in arrivals),
         retried=sum(sum(each.tries.values()) - len(each.tries) for each in arrivals),
         dead=len({letter.delivery.id for letter in letters}),
+        replayed=0,
+        replay_id="",
+        replay_state="",
+        replay_s=0.0,
         latency_p50_ms=_percentile(latencies, 0.50),
         latency_p95_ms=_percentile(latencies, 0.95),
         missing=_missing(receiver, letters),
@@ -219,7 +255,8 @@ def _show_dead_letter(console: Console, letters: list[DeadLetter]) -> None:
 def _show(console: Console, result: Result, took_s: float) -> None:
     console.print(
         f"{result.events} events, {result.requests} requests, every one verified: {result.forged == 0};"
-        f" {result.delivered} delivered, {result.retried} retries, {result.dead} dead letters;"
+        f" {result.delivered} delivered, {result.retried} retries, {result.dead} dead letters,"
+        f" {result.replayed} of them sent again and taken;"
         f" to the healthy endpoint p50 {result.latency_p50_ms} ms, p95 {result.latency_p95_ms} ms;"
         f" {took_s:.1f} s in all."
     )

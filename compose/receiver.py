@@ -12,6 +12,7 @@ from aiohttp import web
 from standardwebhooks import Webhook, WebhookVerificationError
 
 FAILURES_BEFORE_RECOVERY = 2
+REPLAY_HEADER = "hookline-replay"
 
 
 @dataclass(slots=True)
@@ -24,20 +25,29 @@ class Arrivals:
     accepted: dict[str, float] = field(default_factory=dict)  # webhook-id → seconds since the epoch
     tries: Counter[str] = field(default_factory=Counter)
     created_at: dict[str, str] = field(default_factory=dict)
+    replayed: dict[str, str] = field(default_factory=dict)  # webhook-id → the replay that brought it
 
 
 class Receiver:
-    """Serves `/healthy`, `/recovers` (fails twice an event, then takes it) and `/broken` (always fails) on loopback."""
+    """Serves `/healthy`, `/recovers` (fails twice an event, then takes it) and `/broken` on loopback.
+
+    `/broken` fails until it is mended.
+    """
 
     def __init__(self) -> None:
         """Prepare; `async with` serves."""
         self.arrivals = {name: Arrivals() for name in _ANSWERS}
+        self._answers = dict(_ANSWERS)
         self._secrets: dict[str, Webhook] = {}
         self.url = ""
 
     def trust(self, name: str, secret: str) -> None:
         """Verify what comes to an endpoint with the secret that its subscription was given."""
         self._secrets[name] = Webhook(secret)
+
+    def mend(self, name: str) -> None:
+        """Take whatever comes to an endpoint from now on."""
+        self._answers[name] = _ANSWERS["healthy"]
 
     async def __aenter__(self) -> Self:
         application = web.Application()
@@ -67,11 +77,19 @@ class Receiver:
             return web.Response(status=401)
         arrivals.verified += 1
         webhook_id = request.headers["webhook-id"]
+        if replay := request.headers.get(REPLAY_HEADER):
+            return self._receive_again(name, webhook_id, replay)
         arrivals.tries[webhook_id] += 1
-        status = _ANSWERS[name](arrivals.tries[webhook_id])
+        status = self._answers[name](arrivals.tries[webhook_id])
         if status < 300:
             arrivals.accepted.setdefault(webhook_id, time.time())
             arrivals.created_at[webhook_id] = orjson.loads(body)["created_at"]
+        return web.Response(status=status)
+
+    def _receive_again(self, name: str, webhook_id: str, replay: str) -> web.Response:
+        status = self._answers[name](1)
+        if status < 300:
+            self.arrivals[name].replayed[webhook_id] = replay
         return web.Response(status=status)
 
 

@@ -1,7 +1,7 @@
 """`hookline replay` and `hookline replays`: sending a chosen set again, and how that goes."""
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -101,8 +101,12 @@ def replay(  # noqa: PLR0917 - a command's parameters are its options
             answer = watch_replay(api, answer)
         print_body(answer) if json else print_replay(answer)
         if watch:
-            end(well=answer["succeeded"] == answer["total"])
+            end(well=_all_arrived(answer))
         say(f"how it goes: hookline replays show {answer['id']}")
+
+
+def _all_arrived(replay: dict[str, Any]) -> bool:
+    return bool(replay["state"] == "completed" and replay["succeeded"] == replay["total"])
 
 
 @app.command("list")
@@ -153,7 +157,7 @@ def show(  # noqa: PLR0917
         found = watch_replay(api, found) if watch else found
         print_body(found) if json else print_replay(found)
         if watch:
-            end(well=found["succeeded"] == found["total"])
+            end(well=_all_arrived(found))
 
 
 @app.command()

@@ -17,6 +17,7 @@ def print_attempts(attempts: Sequence[Body]) -> None:
     """Print attempts one under another; a body that was sent before is not printed again."""
     before: object = None
     for each in attempts:
+        console().print()
         print_attempt(each, sent_before=before)
         before = (each["request"] or {}).get("body", before)
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from compose.asking import Body
 from compose.showing.attempts import print_attempts
-from compose.showing.tables import coloured, console, exact_time_of, number_of, print_fields, print_table, time_of
+from compose.showing.tables import coloured, exact_time_of, number_of, print_fields, print_table, time_of
 from compose.showing.tables import two_lines as lines
 
 
@@ -41,8 +41,6 @@ def print_delivery(delivery: Body) -> None:
             ("finished", exact_time_of(delivery["finished_at"])),
         ]
     )
-    if delivery["attempts"]:
-        console().print()
     print_attempts(delivery["attempts"])
 
 

@@ -38,7 +38,7 @@ def print_replay(replay: Body) -> None:
             ("id", replay["id"]),
             ("state", coloured(replay["state"])),
             ("what", chosen_by(replay)),
-            ("deliveries", number_of(replay["total"])),
+            ("deliveries", "not counted yet" if replay["state"] == "pending" else number_of(replay["total"])),
             ("sent", number_of(replay["sent"])),
             *((name, number_of(replay[name]) if replay[name] else None) for name in _ENDS),
             ("rate", f"at most {replay['rate_per_s']:g}/s"),

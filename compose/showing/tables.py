@@ -12,7 +12,7 @@ from rich.text import Text
 from compose.speakable import speakable
 
 WIDTH: Final = 100
-NAME_WIDTH: Final = 20
+NAME_WIDTH: Final = 22
 COLOURS: Final = {
     "success": "green", "succeeded": "green", "completed": "green", "enabled": "green", "failed": "red",
     "disabled": "red", "failing": "yellow", "retrying": "yellow", "held": "yellow", "cancelled": "yellow",
@@ -50,11 +50,12 @@ def print_fields(fields: Iterable[tuple[str, Cell | None]], *, indent: int = 0) 
 
 
 def two_lines(first: Cell, second: Cell) -> Text:
-    """Return a cell of two lines, the second one paler."""
-    text = _text(first).append("\n")
+    """Return a cell of two lines, the second one paler; of one, when there is nothing for the second."""
+    if not second:
+        return _text(first)
     paler = _text(second)
     paler.stylize("dim")
-    return text.append(paler)
+    return _text(first).append("\n").append(paler)
 
 
 def coloured(state: str) -> Text:

@@ -179,6 +179,11 @@ def test_of_many_each_one_says_what_became_of_it(standin_api: StandIn) -> None:
     assert retried.out == f"dlv_2  sent again by {REPLAY_ID}\n"
 
 
+def test_a_cancelled_replay_did_not_arrive(standin_api: StandIn) -> None:
+    standin_api.answers[f"GET /replays/{REPLAY_ID}"] = 200, bodies.replay(state="cancelled", total=0)
+    assert hookline("replays", "show", REPLAY_ID, "--watch", **standin_api.env).code == 1
+
+
 @pytest.mark.parametrize(("failed", "code"), [(0, 0), (3, 1)])
 def test_watching_a_replay_ends_with_it_and_says_whether_all_arrived(
     failed: int, code: int, standin_api: StandIn

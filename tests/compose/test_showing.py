@@ -182,3 +182,5 @@ def test_totals_are_readable(capsys: pytest.CaptureFixture[str]) -> None:
     assert "98.77%" in out  # 98.765 rounds up
     assert "84 ms" in out
     assert "2026-11-21  1,000" in out
+    print_stats({**STATS, "consecutive_failures": 4})
+    assert "consecutive failures  4" in capsys.readouterr().out

@@ -47,3 +47,20 @@ def test_what_the_api_refuses_is_told_by_the_names_of_options(real_api: dict[str
     assert "--timeout: " in ran.complaint
     named = hookline("subscriptions", "list", "--organization", "no organization!", **real_api)
     assert (named.code, "--organization: must be 1 to 100 letters" in named.complaint) == (2, True)
+
+
+@pytest.mark.postgres
+def test_subscriptions_are_disabled_enabled_and_given_other_secrets(real_api: dict[str, str]) -> None:
+    first, second = (json.loads(hookline(*ADD, "--event-type", "*", "--json", **real_api).out) for _ in range(2))
+    disabled = hookline("subscriptions", "disable", first["id"], second["id"], **real_api)
+    assert (disabled.code, disabled.out) == (0, f"{first['id']}  disabled\n{second['id']}  disabled\n")
+    enabled = hookline("subscriptions", "enable", second["id"], "sub_none", **real_api)
+    assert (enabled.code, f"{second['id']}  enabled\n" in enabled.out) == (1, True)
+    assert "sub_none  this organization has no subscription of this id" in enabled.out
+    listed = hookline("subscriptions", "list", "--state", "disabled", "--json", **real_api)
+    assert [each["id"] for each in json.loads(listed.out)] == [first["id"]]
+
+    rotated = hookline("subscriptions", "rotate-secret", first["id"], "--overlap", "1h", "--json", **real_api)
+    assert json.loads(rotated.out)["secret"] not in {first["secret"], second["secret"]}
+    refused = hookline("subscriptions", "rotate-secret", first["id"], "--overlap", "soon", **real_api)
+    assert (refused.code, "--overlap: " in refused.complaint) == (2, True)

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.mark.flow
 @pytest.mark.timeout(180)
-def test_the_demo_shows_what_arrived_was_retried_and_died(servers_folder: Path) -> None:
+def test_the_demo_shows_what_arrived_was_retried_died_and_was_sent_again(servers_folder: Path) -> None:
     ran = subprocess.run(
         [sys.executable, "-m", "compose.command", "demo", "--json", "--folder", str(servers_folder / "demo")],
         cwd=ROOT,
@@ -24,5 +24,6 @@ def test_the_demo_shows_what_arrived_was_retried_and_died(servers_folder: Path) 
     assert ran.returncode == 0, ran.stderr
     seen = json.loads(ran.stdout)
     assert (seen["events"], seen["delivered"], seen["dead"]) == (40, 80, 40)
+    assert (seen["replayed"], seen["replay_state"], seen["replay_id"][:4]) == (40, "completed", "rpl_")
     assert (seen["forged"], seen["missing"]) == (0, [])
-    assert seen["verified"] == seen["requests"] >= 40 * (1 + 3 + 4)
+    assert seen["verified"] == seen["requests"] >= 40 * (1 + 3 + 4 + 1)
