@@ -162,6 +162,7 @@ def outcome(of: Delivery, state: AttemptState = AttemptState.SUCCESS, **changes:
         "request_headers": {"content-type": "application/json"},
         "next_attempt_at": of.due_at + timedelta(minutes=1) if state is AttemptState.RETRYING else None,
         "is_test": of.is_test,
+        "key": of.key,
         "worker": "w",
     }
     return Attempt(**{**given, **changes})
