@@ -164,7 +164,7 @@ async def _make_anew(stage: Stage, names: tuple[str, ...]) -> None:
 
 @pytest.mark.timeout(180)
 async def test_goes_on_when_postgresql_is_back(bootstrap: str, servers_folder: Path) -> None:
-    postgres = EmbeddedPostgres(servers_folder / "postgres-away", durable=False)
+    postgres = EmbeddedPostgres(servers_folder / "postgres-away")
     postgres.start()
     postgres.wait_until_ready()
     await upgrade(postgres.database_url)
