@@ -236,10 +236,14 @@ class Projector:
         self._identities, self._next = identities, positions
         self._looked_at = time.monotonic()
         places = [TopicPartition(topic, number, offset) for (topic, number), offset in positions.items()]
-        await self._call(lambda: self._consumer.assign(places))
+        await self._call(lambda: self._begin_at(places))
         self._is_placed, self._paused = True, False
         self.placed.set()
         log.info("projector.placed", partitions=len(places))
+
+    def _begin_at(self, places: list[TopicPartition]) -> None:
+        self._consumer.assign(places)
+        self._consumer.resume(places)  # what was paused stays paused when it is assigned anew
 
     async def _until_there(self, name: str, ask: Callable[[], Awaitable[Answer]]) -> Answer:
         """Return what `ask` does, however long Kafka or PostgreSQL is away; stays in the group meanwhile."""

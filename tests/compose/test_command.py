@@ -13,7 +13,7 @@ from schemas.sealing import sealer_of
 from tests.compose.shell import MASTER_KEY_BYTES, NO_DATABASE, NOWHERE, hookline, started
 
 COMMANDS = [
-    ("up",), ("demo",), ("api",), ("worker",), ("mover",), ("relay",), ("publish",), ("event-types",),
+    ("up",), ("demo",), ("api",), ("worker",), ("mover",), ("projector",), ("relay",), ("publish",), ("event-types",),
     ("new-master-key",), ("doctor",), ("topics", "apply"), ("topics", "list"), ("db", "upgrade"), ("db", "current"),
     ("subscriptions", "list"), ("subscriptions", "add"), ("subscriptions", "show"), ("subscriptions", "test"),
     ("subscriptions", "enable"), ("subscriptions", "disable"), ("subscriptions", "rotate-secret"),

@@ -15,6 +15,7 @@ from compose.complaints import ExitCode
 from compose.database import upgrade_database
 from compose.diagnosis import (
     BEHIND_AFTER,
+    LOG_BEHIND_AFTER,
     OUTBOX_OLD_AFTER,
     OVERDUE_AFTER,
     Finding,
@@ -23,6 +24,7 @@ from compose.diagnosis import (
     about_lag,
     about_outbox,
     about_overdue,
+    about_projection,
     about_topics,
 )
 from compose.doctor import examine
@@ -92,6 +94,15 @@ def test_records_that_nobody_acknowledged_for_long_are_a_warning(waits: timedelt
 
 def test_a_topic_without_a_backlog_has_no_lag() -> None:
     assert about_lag(EVENTS, [Backlog(EVENTS, 0, 5, 5)], {}, now=NOW).detail == "nothing waits"
+
+
+@pytest.mark.parametrize(("waits", "verdict"), [(LOG_BEHIND_AFTER, Verdict.OK), (LOG_BEHIND_AFTER + S, Verdict.FAIL)])
+def test_a_log_that_is_behind_for_long_fails(waits: timedelta, verdict: Verdict) -> None:
+    heads = {(EVENTS, 0): Head(NOW - waits.total_seconds(), None)}
+    finding = about_projection([Backlog(EVENTS, 0, 5, 7), Backlog(DELIVER, 0, 9, 9)], heads, now=NOW)
+    assert finding.verdict is verdict
+    assert finding.detail.startswith("2 records")
+    assert about_projection([Backlog(DELIVER, 0, 9, 9)], {}, now=NOW).detail == "complete"
 
 
 @pytest.mark.parametrize(
@@ -166,15 +177,17 @@ def test_finds_what_is_missing_one_by_one(bootstrap: str, database_url: str) -> 
     settings = settings_of(retry_waits=f"{uuid4().int % 500_000 + 1000}ms", **groups)
     kafka = KafkaSettings(bootstrap_servers=bootstrap)
     tier = retry_topic(settings.retry_waits.waits[0])
+    projectors = f"p-{uuid4().hex}"
     missing = examine(settings, kafka, database_url)
     assert f"{tier} is missing" in [finding.detail for finding in missing]
     assert by_check(missing)["migrations"].do == "run `hookline db upgrade`"
 
     apply_topics(settings, kafka)
     upgrade_database(database_url)
-    found = by_check(examine(settings, kafka, database_url))
+    found = by_check(examine(settings, kafka, database_url, projector_group=projectors))
     healthy = ("kafka", "topics", "database", "migrations", "outbox", "master key")
     assert [found[check] for check in healthy if found[check].verdict is not Verdict.OK] == []
+    assert found["projectors"].do == "start `hookline projector`"
     assert (found["workers"].do, found["movers"].do) == ("start `hookline worker`", "start `hookline mover`")
 
     # Tiers of other schedules count too: due before whatever another test has left in one.

@@ -35,6 +35,7 @@ def settings(bootstrap: str, database_url: str, tmp_path: Path) -> dict[str, str
         "HOOKLINE_API_PORT": "0",
         "HOOKLINE_WORKER_GROUP": f"w-{uuid4().hex}",
         "HOOKLINE_MOVER_GROUP": f"m-{uuid4().hex}",
+        "HOOKLINE_PROJECTOR_GROUP": f"p-{uuid4().hex}",
         "HOOKLINE_READY_FILE": str(tmp_path / "ready"),
     }
 
@@ -50,7 +51,9 @@ def end(process: subprocess.Popen[bytes], number: signal.Signals) -> list[dict[s
 @pytest.mark.kafka
 @pytest.mark.postgres
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-@pytest.mark.parametrize("command", [("api",), ("worker",), ("worker", "--with-mover"), ("mover",), ("relay",)])
+@pytest.mark.parametrize(
+    "command", [("api",), ("worker",), ("worker", "--with-mover"), ("mover",), ("projector",), ("relay",)]
+)
 def test_a_process_gets_ready_and_ends_cleanly(
     command: tuple[str, ...], number: signal.Signals, settings: dict[str, str], tmp_path: Path
 ) -> None:
@@ -62,6 +65,7 @@ def test_a_process_gets_ready_and_ends_cleanly(
     assert not [line for line in lines if line["level"] in {"error", "critical"}]
     assert not (tmp_path / "ready").exists()
     events = {str(line["event"]) for line in lines}
+    assert ("projector.stopped" in events) == (command[-1] == "projector")
     assert ("mover.stopped" in events) == (command[-1] in {"mover", "--with-mover"})
 
 
@@ -90,7 +94,7 @@ def test_an_api_whose_port_is_taken_says_which_setting(settings: dict[str, str])
     )
 
 
-@pytest.mark.parametrize("command", ["worker", "mover"])
+@pytest.mark.parametrize("command", ["worker", "mover", "projector"])
 def test_waits_for_kafka_says_so_and_ends_cleanly_meanwhile(command: str, tmp_path: Path) -> None:
     env = {"KAFKA_BOOTSTRAP_SERVERS": NOWHERE, "DATABASE_URL": NO_DATABASE, "HOOKLINE_MASTER_KEYS": MASTER_KEYS}
     with started(command, cwd=tmp_path, **env) as process:

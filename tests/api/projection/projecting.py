@@ -162,6 +162,7 @@ def outcome(of: Delivery, state: AttemptState = AttemptState.SUCCESS, **changes:
         "request_headers": {"content-type": "application/json"},
         "next_attempt_at": of.due_at + timedelta(minutes=1) if state is AttemptState.RETRYING else None,
         "is_test": of.is_test,
+        "key": of.key,
         "worker": "w",
     }
     return Attempt(**{**given, **changes})
@@ -212,7 +213,8 @@ async def until_count(db: Db, table: str, count: int, *, within_s: float = 30, w
 
     with contextlib.suppress(TimeoutError):
         await until(holds, within_s=within_s)
-    assert await db.fetchval(query) == count, table
+    found = await db.fetchval(query)
+    assert found == count, f"{found} rows in {table}, not {count}"
 
 
 async def assert_counts_are_the_rows(db: Db) -> None:
