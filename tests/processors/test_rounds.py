@@ -17,11 +17,11 @@ from processors import rounds as rounds_module
 from processors.rounds import REMEMBERED_FOR, CurrentRounds, rounds_follower
 from producers.handover import Handover
 from schemas.codec import UnreadableRecord, encode
-from schemas.ids import DeliveryId, new_replay_id
+from schemas.ids import DeliveryId, ReplayId, new_replay_id
 from schemas.records import FIRST_ROUND, CurrentRound, Delivery
 from tests.processors.made import delivery
 
-EARLIER, LATER = new_replay_id(), new_replay_id()
+EARLIER, LATER = ReplayId("rpl_" + "0" * 32), ReplayId("rpl_" + "0" * 31 + "1")  # fixed: they name tests
 OWED = delivery()
 
 
