@@ -8,6 +8,8 @@ TOOLS := .tools
 export UV_CACHE_DIR := $(CURDIR)/$(TOOLS)/uv-cache
 export UV_SYSTEM_CERTS := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Compiled once: a process that compiles what it imports takes seconds to start, and tests start hundreds.
+unexport PYTHONDONTWRITEBYTECODE
 # pip asks the system only from 24.2 on, and what venv brings is often older.
 ifeq ($(PIP_CERT)$(REQUESTS_CA_BUNDLE),)
 export PIP_CERT := $(firstword $(wildcard /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt /etc/ssl/cert.pem))
@@ -77,6 +79,6 @@ $(TOOLS)/packages: requirements/dev.txt requirements/uv.txt pyproject.toml
 	@# Anew also when it was left half made, or the checkout was moved.
 	$(BIN)/pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/pip install --quiet --no-cache-dir --require-hashes -r requirements/uv.txt
-	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip sync --quiet --require-hashes requirements/dev.txt requirements/uv.txt
+	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip sync --quiet --compile-bytecode --require-hashes requirements/dev.txt requirements/uv.txt
 	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
