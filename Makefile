@@ -33,7 +33,8 @@ demo: $(TOOLS)/ready ## events in, signed webhooks out, retries, dead letters an
 
 test: $(TOOLS)/ready ## all tests, on a real Kafka and a real PostgreSQL
 	$(BIN)/coverage erase
-	$(BIN)/pytest -n $(PROCESSES) --dist loadfile --no-loadscope-reorder --cov --cov-report=
+	$(BIN)/pytest -n $(PROCESSES) --dist loadfile --no-loadscope-reorder -m 'not alone' --cov --cov-report=
+	$(BIN)/pytest -m alone --cov --cov-append --cov-report=
 	$(BIN)/coverage report --include=$(WHOLLY_COVERED) --show-missing --fail-under=100
 	@$(BIN)/coverage report --format=total | sed 's/^/branch coverage of all packages, percent: /'
 

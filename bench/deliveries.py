@@ -72,6 +72,7 @@ def main() -> int:
     parser.add_argument("--events", type=int, default=BURST_EVENTS, help="events of the burst (default 2000)")
     parser.add_argument("--seconds", type=int, default=STEADY_S, help="seconds of the steady part (default 20)")
     parser.add_argument("--workers", type=int, default=1, help="worker processes (default 1)")
+    parser.add_argument("--replay", type=float, default=0, help="a rate: replay one subscription beside steady load")
     parser.add_argument("--away", type=int, default=0, help="seconds that PostgreSQL is stopped under steady load")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="hookline-bench-") as folder:
@@ -103,6 +104,8 @@ def _run(folder: Path, asked: argparse.Namespace) -> list[Figures]:
             figures.append(_measure(stack, receiver, "burst", asked.events, per_second=None))
             steady = STEADY_EVENTS_PER_S * asked.seconds
             figures.append(_measure(stack, receiver, "steady", steady, per_second=STEADY_EVENTS_PER_S))
+            if asked.replay:
+                figures.append(_measure_replay(stack, receiver, steady, asked.replay))
             if asked.away:
                 figures.append(_measure_outage(stack, receiver, asked.away))
         finally:
@@ -168,6 +171,23 @@ def _subscribe(stack: Stack, receiver: str) -> None:
     time.sleep(2.0)  # in force everywhere
 
 
+def _measure_replay(stack: Stack, receiver: str, events: int, rate_per_s: float) -> Figures:
+    """Measure live deliveries while all that one subscription was sent so far is replayed."""
+    headers = {"Authorization": f"Bearer {stack.admin_token}"}
+    with httpx.Client(base_url=stack.api_url, headers=headers, trust_env=False, timeout=30) as api:
+        subscription = api.get("/api/v1/subscriptions").json()["data"][0]["id"]
+        asked = {"subscription_id": subscription, "rate_per_s": rate_per_s}
+        count = api.post("/api/v1/replays", json={**asked, "dry_run": True}).json()["count"]
+        began = time.monotonic()
+        replay = api.post("/api/v1/replays", json=asked).raise_for_status().json()["id"]
+        part = f"steady, beside a replay of {count} at {rate_per_s:g}/s"
+        figures = _measure(stack, receiver, part, events, per_second=STEADY_EVENTS_PER_S, replayed=count)
+        while (found := api.get(f"/api/v1/replays/{replay}").json())["state"] not in {"completed", "cancelled"}:
+            time.sleep(0.2)
+        print(f"# replay: {found['succeeded']} of {found['total']} arrived within {time.monotonic() - began:.1f} s")
+    return figures
+
+
 def _measure_outage(stack: Stack, receiver: str, away_s: int) -> Figures:
     """Stop PostgreSQL for `away_s` under steady load, and go on for 10 s after it is back."""
     back_at: list[float] = []
@@ -206,18 +226,20 @@ def _log_complete(stack: Stack, count: int) -> None:
     print(f"# the log was not complete within {WITHIN_S:.0f} s", file=sys.stderr)
 
 
-def _measure(stack: Stack, receiver: str, part: str, events: int, *, per_second: float | None) -> Figures:
+def _measure(
+    stack: Stack, receiver: str, part: str, events: int, *, per_second: float | None, replayed: int = 0
+) -> Figures:
     processes = _processes(stack)
     before = {name: _cpu_s(process) for name, process in processes.items()}
     began = time.time()
     published = uvloop.run(_publish(stack, events, per_second=per_second))
-    _wait_for(receiver, events * SUBSCRIPTIONS)
+    _wait_for(receiver, events * SUBSCRIPTIONS + replayed)
     _log_complete(stack, events * SUBSCRIPTIONS)
     complete_at = time.time()
     cpu = {name: _cpu_s(process) - before[name] for name, process in processes.items()}
     rss = {name: _rss_mb(process) for name, process in processes.items()}
     first: dict[tuple[str, str], float] = {}
-    arrivals = _arrivals(receiver)
+    arrivals = [arrival for arrival in _arrivals(receiver) if arrival[0] in published]
     for event_id, path, at in arrivals:
         first.setdefault((event_id, path), at)
     latencies = [(at - published[event_id]) * 1000 for (event_id, _), at in first.items()]

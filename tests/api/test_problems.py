@@ -42,7 +42,7 @@ async def test_what_is_not_there_is_a_problem(bare_api: httpx.AsyncClient, metho
         ("limit=101", "limit"),
         ("limit=x", "limit"),
         ("limit=", "limit"),
-        ("state=failing", "state"),
+        ("state=broken", "state"),
         ("cursor=!", "cursor"),
         ("text=%00", "text"),
         ("event_type=a%00", "event_type"),

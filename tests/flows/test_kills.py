@@ -23,6 +23,7 @@ MOST_TWICE = 0.03
 LITTLE = 60  # events, ten times what the worker of the second story may hold of a partition
 
 
+@pytest.mark.alone
 async def test_two_workers_six_kills_nothing_lost_and_at_most_three_percent_twice(servers_folder: Path) -> None:
     stack = Stack(servers_folder / "kills", workers=2, env={"HOOKLINE_RETRY_WAITS": "1s,1s,1s,1s,1s"})
     await asyncio.to_thread(stack.start)

@@ -4,14 +4,14 @@ import pytest
 
 from tests.fuzz.running import run
 
-INPUTS = 2000
+INPUTS = 300  # the short form; CI sends 2,000 with `make fuzz INPUTS=2000`, a minute for 400 or so
 SEED = 4  # fixed: a change fails here because of what it changed; `make fuzz` draws one
 
 
 @pytest.mark.kafka
 @pytest.mark.postgres
 @pytest.mark.timeout(300)
-def test_two_thousand_requests_break_nothing(database_url: str, bootstrap: str) -> None:
+def test_some_requests_of_each_kind_break_nothing(database_url: str, bootstrap: str) -> None:
     findings = run(database_url, bootstrap, inputs=INPUTS, seed_=SEED)
     assert not findings.breaches, "\n\n".join(f"{name}\n{told}" for name, told in findings.breaches.items())
     assert findings.inputs >= INPUTS
