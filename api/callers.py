@@ -62,7 +62,8 @@ def _digest_of(token: str) -> bytes:
     return hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
 
 
-def _caller(request: Request) -> Caller:
+# Dependencies are async though none waits: FastAPI runs others in threads, 0.2 ms each.
+async def _caller(request: Request) -> Caller:
     return cast(Caller, request.state.caller)  # put there by JsonRoute, before the body is read
 
 

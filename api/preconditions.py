@@ -12,7 +12,7 @@ _TAG: Final = re.compile(r'(W/)?("[^"]*")')
 _SAFE: Final = {"GET", "HEAD"}
 
 
-def _if_match(
+async def _if_match(
     if_match: Annotated[
         str | None, Header(description="Do it only if the ETag is one of these, else 412.", examples=['"3"'])
     ] = None,

@@ -41,7 +41,7 @@ class Wanted:
     event: EventText | None = None
 
 
-def _wanted(  # noqa: PLR0917 - FastAPI gives them by name
+async def _wanted(  # noqa: PLR0917 - FastAPI gives them by name
     event_type: Annotated[
         str | None, Query(min_length=1, max_length=200, examples=["user.created"]), WITHOUT_NUL
     ] = None,
