@@ -99,7 +99,8 @@ def fuzz(
 ) -> Findings:
     """Send at least `inputs` requests and return what was found. `find` makes things that ids can name."""
     schema = schemathesis.openapi.from_dict(document, config=schemathesis.Config.from_dict(CONFIG))
-    operations = [_read(found) for found in schema.get_all_operations()]
+    # What deletes goes last: what others need would not be there any more.
+    operations = sorted(map(_read, schema.get_all_operations()), key=lambda operation: operation.method == "delete")
     findings, rounds = Findings(), 0
     kinds = [*_kinds(operations)]
     with requests.Session() as session:
