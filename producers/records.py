@@ -21,6 +21,7 @@ from schemas.topics import PARTITIONER
 log = structlog.get_logger("producers.records")
 
 Report = Callable[[ProducingError | None], None]
+OF_KEY: Final = -1  # librdkafka's RD_KAFKA_PARTITION_UA
 _POLL_S: Final = 0.1
 _SAY_EVERY_S: Final = 10.0
 _DISCARDED: Final = {KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT, KafkaError._FATAL}  # noqa: SLF001 - its API
@@ -28,12 +29,13 @@ _DISCARDED: Final = {KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT, KafkaE
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """A record on its way out; `value` None is a tombstone."""
+    """A record on its way out; `value` None is a tombstone, `partition` OF_KEY the one that its key decides."""
 
     topic: str
     key: bytes | None
     value: bytes | None
     headers: Headers
+    partition: int = OF_KEY
 
 
 class RecordProducer:
@@ -155,7 +157,12 @@ class RecordProducer:
             self._on_report(generation, number, error)
 
         client.produce(
-            record.topic, key=record.key, value=record.value, headers=[*record.headers], on_delivery=reported
+            record.topic,
+            key=record.key,
+            value=record.value,
+            headers=[*record.headers],
+            partition=record.partition,
+            on_delivery=reported,
         )
 
     def _on_report(self, generation: int, number: int, error: KafkaError | None) -> None:

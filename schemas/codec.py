@@ -21,12 +21,17 @@ from schemas.errors import HooklineError
 from schemas.records import (
     Attempt,
     AttemptState,
+    Claim,
     CurrentRound,
+    Cursor,
     DeadLetter,
     Delivery,
     Event,
+    OnExhaustion,
+    Ordering,
     PastAttempt,
     Position,
+    SignatureStyle,
     Subscription,
 )
 
@@ -34,8 +39,8 @@ MARKER: Final = b"\xc3\x01"
 _HEADER_BYTES: Final = 10
 _FOLDER: Final = Path(__file__).parent / "avro"
 
-Record = Event | Delivery | Attempt | DeadLetter | Subscription | CurrentRound
-R = TypeVar("R", Event, Delivery, Attempt, DeadLetter, Subscription, CurrentRound)
+Record = Event | Delivery | Attempt | DeadLetter | Subscription | CurrentRound | Cursor | Claim
+R = TypeVar("R", Event, Delivery, Attempt, DeadLetter, Subscription, CurrentRound, Cursor, Claim)
 _Fields = dict[str, Any]  # what fastavro reads and writes; it does not leave this module
 
 
@@ -168,18 +173,28 @@ def _subscription(values: _Fields) -> Subscription:
     values["event_types"] = tuple(values["event_types"])
     values["secrets"] = tuple(values["secrets"])
     values["secrets_expire_at"] = tuple(values["secrets_expire_at"])
+    values["allowed_addresses"] = tuple(values["allowed_addresses"])
+    values["ordering"] = Ordering(values["ordering"])
+    values["on_exhaustion"] = OnExhaustion(values["on_exhaustion"])
+    values["signature_style"] = SignatureStyle(values["signature_style"])
     return Subscription(**values)
+
+
+def _cursor(values: _Fields) -> Cursor:
+    values["history"] = tuple(PastAttempt(**past) for past in values["history"])
+    return Cursor(**values)
 
 
 _CLASSES: Final[dict[str, type[Any]]] = {
     record_class.__name__: record_class
-    for record_class in (Event, Delivery, Attempt, DeadLetter, Subscription, CurrentRound)
+    for record_class in (Event, Delivery, Attempt, DeadLetter, Subscription, CurrentRound, Cursor, Claim)
 }
 
 _NESTED: Final[dict[type[Any], dict[str, type[Any]]]] = {
     Delivery: {"event_position": Position, "history": PastAttempt},
     Attempt: {"event_position": Position, "source": Position},
     DeadLetter: {"delivery": Delivery},
+    Cursor: {"history": PastAttempt},
 }
 
 _BUILDERS: Final[dict[type[Any], Callable[[_Fields], Any]]] = {
@@ -189,4 +204,6 @@ _BUILDERS: Final[dict[type[Any], Callable[[_Fields], Any]]] = {
     DeadLetter: _dead_letter,
     Subscription: _subscription,
     CurrentRound: lambda values: CurrentRound(**values),
+    Cursor: _cursor,
+    Claim: lambda values: Claim(**values),
 }

@@ -18,3 +18,4 @@ class ErrorKind(StrEnum):
     UNSENDABLE = "unsendable"  # our side: the secret does not open, the URL cannot be dialled
     DELETED = "deleted"  # the subscription is gone
     DISABLED = "disabled"  # the subscription is disabled
+    HELD_TOO_LONG = "held_too_long"  # behind until its topic would have forgotten it

@@ -18,6 +18,7 @@ DUE_AT: Final = (
 ATTEMPT: Final = "hookline_attempt"
 SCHEDULE_VERSION: Final = "hookline_schedule_version"
 FINISHED: Final = "hookline_finished"
+WRITER: Final = "hookline_writer"  # of a record on hookline.behind: by whose claim it was written
 REPLAY_HEADER: Final = "hookline-replay"  # of a request: the replay's id, when this is no delivery's first sending
 
 _TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
@@ -87,3 +88,14 @@ def read_finished(value: bytes) -> tuple[str, int, int, str]:
     """Return topic, partition, offset and sending of a FINISHED header; raises ValueError when it is none."""
     topic, partition, offset, done = value.decode().split("|", 3)
     return topic, int(partition), int(offset), done
+
+
+def writer_header(epoch: int, writer: str) -> tuple[str, bytes]:
+    """Return by whose claim a record on `hookline.behind` was written; a tombstone has no value to say it in."""
+    return WRITER, f"{epoch}|{writer}".encode()
+
+
+def read_writer(value: bytes) -> tuple[int, str]:
+    """Return epoch and writer of a WRITER header; raises ValueError when it is none."""
+    epoch, writer = value.decode().split("|", 1)
+    return int(epoch), writer

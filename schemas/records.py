@@ -24,6 +24,29 @@ class AttemptState(StrEnum):
     HELD = "held"
 
 
+class Ordering(StrEnum):
+    """Which deliveries of a subscription arrive in the order of the log."""
+
+    NONE = "none"
+    PER_KEY = "per_key"
+    STRICT = "strict"
+
+
+class OnExhaustion(StrEnum):
+    """What becomes of an ordered delivery whose attempts are used up."""
+
+    DEAD_LETTER = "dead_letter"
+    BLOCK = "block"
+
+
+class SignatureStyle(StrEnum):
+    """How a webhook's signature is written (schemas/signing.py)."""
+
+    STANDARD = "standard"
+    TIMESTAMPED = "timestamped"
+    HEX = "hex"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Position:
     """Where a record stands in the log."""
@@ -161,7 +184,10 @@ class Subscription:
     `secrets` are sealed (schemas/sealing.py) and bound to the organization and this id; the first one is the newest,
     all of them sign until their time in `secrets_expire_at` (one for each, None: it never expires; an empty tuple: none
     does). `headers` is the sealed JSON object of the subscriber's own request headers, which may hold
-    credentials.
+    credentials. While it is `paused` nothing is sent and nothing is lost. At most `rate_limit` deliveries begin in
+    `rate_period_s` (1 or 60), and `catch_up_per_s` a second while it is behind; `most_in_flight` 0 means the workers'
+    own bound. `on_exhaustion` counts only with an ordering. `allowed_addresses` are CIDR blocks, none meaning any
+    public address. The names of headers are the subscriber's own, None the style's own or no such header.
     """
 
     id: SubscriptionId
@@ -176,6 +202,18 @@ class Subscription:
     headers: bytes | None = None
     disabled_reason: str | None = None
     secrets_expire_at: tuple[datetime | None, ...] = ()
+    paused: bool = False
+    catch_up_per_s: float | None = None
+    most_in_flight: int = 0
+    rate_limit: int | None = None
+    rate_period_s: int = 1
+    ordering: Ordering = Ordering.NONE
+    on_exhaustion: OnExhaustion = OnExhaustion.DEAD_LETTER
+    allowed_addresses: tuple[str, ...] = ()
+    signature_style: SignatureStyle = SignatureStyle.STANDARD
+    signature_header: str | None = None
+    event_type_header: str | None = None
+    delivery_id_header: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,4 +227,38 @@ class CurrentRound:
     delivery_id: DeliveryId
     subscription_id: SubscriptionId
     round: str
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cursor:
+    """Where a subscription stands that is behind, on the compacted `hookline.behind` (null: live again).
+
+    All its deliveries before the offset `next` of `topic`, in the cursor's own partition, are finished; nothing is sent
+    before `not_before`. With a `key` it is about the deliveries of that key only (an ordered one that waits for its
+    retry); `attempt` and `history` then belong to the delivery at `next`. `reason` is why it is behind, a word for
+    people and metrics.
+    """
+
+    topic: str
+    subscription_id: SubscriptionId
+    organization_id: OrganizationId
+    next: int
+    reason: str
+    since: datetime
+    key: str | None = None
+    not_before: datetime | None = None
+    attempt: int = 1
+    history: tuple[PastAttempt, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """Who writes the cursors of a partition of `hookline.behind` from here on: what others write later is ignored.
+
+    `epoch` rises with every claim; of two with one epoch the first in the log counts.
+    """
+
+    writer: str
+    epoch: int
     since: datetime

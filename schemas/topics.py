@@ -16,6 +16,7 @@ EVENTS: Final = "hookline.events"
 DELIVER: Final = "hookline.deliver"
 REPLAY: Final = "hookline.replay"
 ROUNDS: Final = "hookline.rounds"
+BEHIND: Final = "hookline.behind"
 ATTEMPTS: Final = "hookline.attempts"
 DEAD_LETTERS: Final = "hookline.dead-letters"
 SUBSCRIPTIONS: Final = "hookline.subscriptions"
@@ -70,6 +71,14 @@ def declared_topics(
         },
         # A round is of interest for as long as a record of an earlier one may still be in a tier.
         ROUNDS: {**_kept(max(kept, longest)), "cleanup.policy": "compact,delete", "segment.ms": "3600000"},
+        # What a worker that had lost its partitions wrote late must not make compaction drop what its successor wrote:
+        # whoever has the partition reads it all along and writes its own again, an hour is plenty.
+        BEHIND: {
+            "cleanup.policy": "compact",
+            "min.cleanable.dirty.ratio": "0.1",
+            "segment.ms": "3600000",
+            "min.compaction.lag.ms": "3600000",
+        },
         **dict(waiting),
     }
     in_sync = {"min.insync.replicas": "2"} if replication_factor >= 3 else {}

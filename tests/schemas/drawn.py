@@ -1,16 +1,30 @@
 """Hypothesis strategies: any record of each class, with every field, and any JSON."""
 
 from datetime import UTC, datetime
+from enum import StrEnum
 from types import NoneType, UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
 from hypothesis import strategies as st
 
 from schemas.codec import Record
-from schemas.records import Attempt, AttemptState, CurrentRound, DeadLetter, Delivery, Event, Subscription
+from schemas.records import (
+    Attempt,
+    Claim,
+    CurrentRound,
+    Cursor,
+    DeadLetter,
+    Delivery,
+    Event,
+    Subscription,
+)
 
-RECORD_CLASSES: tuple[type[Any], ...] = (Event, Delivery, Attempt, DeadLetter, Subscription, CurrentRound)
-INTS = {"partition", "attempt", "status", "transformation_version"}  # Avro's int; the other whole numbers are long
+RECORD_CLASSES: tuple[type[Any], ...] = (
+    *(Event, Delivery, Attempt, DeadLetter, Subscription, CurrentRound, Cursor, Claim),
+)
+INTS = {
+    *("partition", "attempt", "status", "transformation_version", "most_in_flight", "rate_limit", "rate_period_s"),
+}  # Avro's int; the other whole numbers are long
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 moments = st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30), timezones=st.just(UTC))  # noqa: DTZ001 - the bounds
@@ -48,8 +62,9 @@ def _of(kind: Any, name: str) -> st.SearchStrategy[Any]:
         bool: st.booleans(),
         NoneType: st.none(),
         datetime: moments,
-        AttemptState: st.sampled_from(AttemptState),
+        float: st.floats(allow_nan=False),
     }
+    plain |= {kind: st.sampled_from(kind)} if isinstance(kind, type) and issubclass(kind, StrEnum) else {}
     return plain[kind] if kind in plain else records(kind)
 
 
@@ -70,10 +85,12 @@ def _plain(kind: Any) -> Any:
         return _plain(next(arm for arm in get_args(kind) if arm is not NoneType))
     if get_origin(kind) is tuple:
         return (_plain(get_args(kind)[0]),)
-    fixed = {str: "x", bytes: b"y", bool: True, int: 7, datetime: datetime(2026, 11, 21, tzinfo=UTC)}
+    fixed = {str: "x", bytes: b"y", bool: True, int: 7, float: 0.5, datetime: datetime(2026, 11, 21, tzinfo=UTC)}
     if get_origin(kind) is dict:
         return {"name": "value"}
-    return AttemptState.SUCCESS if kind is AttemptState else fixed[kind] if kind in fixed else plain(kind)
+    if isinstance(kind, type) and issubclass(kind, StrEnum):
+        return next(iter(kind))
+    return fixed[kind] if kind in fixed else plain(kind)
 
 
 any_record: st.SearchStrategy[Record] = st.one_of(*map(records, RECORD_CLASSES))

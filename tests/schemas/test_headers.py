@@ -17,6 +17,8 @@ from schemas.headers import (
     microseconds_of,
     quarantine_headers,
     read_finished,
+    read_writer,
+    writer_header,
 )
 from schemas.records import Delivery, Event, Position
 from tests.schemas.drawn import moments, plain
@@ -115,3 +117,14 @@ def test_is_nothing_finished(value: bytes) -> None:
 )
 def test_what_may_travel_as_traceparent(text: str, may_travel: bool) -> None:
     assert is_traceparent(text) == may_travel
+
+
+@given(st.integers(0, 1 << 60), st.text(st.characters(exclude_categories=["Cs"])))
+def test_who_wrote_a_cursor_is_read_back(epoch: int, writer: str) -> None:
+    assert read_writer(writer_header(epoch, writer)[1]) == (epoch, writer)
+
+
+@pytest.mark.parametrize("value", [b"", b"1", b"x|w", b"\xff|w"])
+def test_names_no_writer(value: bytes) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - what the function says it raises
+        read_writer(value)

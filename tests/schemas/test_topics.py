@@ -7,6 +7,7 @@ import pytest
 
 from schemas.topics import (
     ATTEMPTS,
+    BEHIND,
     DEAD_LETTERS,
     DELIVER,
     EVENTS,
@@ -26,7 +27,7 @@ DAY_MS = 86_400_000
 def test_there_are_these() -> None:
     retries = [f"hookline.retry.{name}" for name in ("1m", "5m", "15m", "1h", "6h", "24h")]
     assert [topic.name for topic in declared_topics(TIERS)] == [
-        *(EVENTS, DELIVER, REPLAY, ATTEMPTS, DEAD_LETTERS, QUARANTINE, SUBSCRIPTIONS, ROUNDS),
+        *(EVENTS, DELIVER, REPLAY, ATTEMPTS, DEAD_LETTERS, QUARANTINE, SUBSCRIPTIONS, ROUNDS, BEHIND),
         *retries,
     ]
 
