@@ -6,21 +6,22 @@ from typing import Any
 
 from processors.app import raw_topic
 from processors.intake import Intake
+from processors.lanes.dispatch import Dispatcher
 from processors.metrics import IN_FLIGHT, WAITING
 from schemas.topics import DELIVER, EVENTS, REPLAY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Agents:
-    """What each agent takes into. Replays have a bound of their own: to a slow endpoint, they take no live place."""
+    """What each agent takes into. Replays have bounds of their own: they take no live place."""
 
     routing: Intake
-    delivering: Intake
-    replaying: Intake
+    delivering: Dispatcher
+    replaying: Dispatcher
 
     def declare(self, app: Any, partitions: int) -> None:
         """Add them to the app, before it starts, and show how busy they are."""
-        agents = (
+        agents: tuple[tuple[str, str, Intake | Dispatcher], ...] = (
             ("route", EVENTS, self.routing),
             ("deliver", DELIVER, self.delivering),
             ("replay", REPLAY, self.replaying),
@@ -29,6 +30,16 @@ class Agents:
             _declare(app, name, raw_topic(app, topic, partitions), intake)
             IN_FLIGHT.labels(agent=name).set_function(lambda intake=intake: intake.in_flight)  # type: ignore[misc]
             WAITING.labels(agent=name).set_function(lambda intake=intake: intake.waiting)  # type: ignore[misc]
+
+    def begin(self, generation: int) -> None:
+        """Take over the deliveries of a new assignment, also when none come: those that are behind go on."""
+        self.delivering.begin(generation)
+        self.replaying.begin(generation)
+
+    def drop(self) -> None:
+        """Let go of what was taken from us; nothing of it is begun any more."""
+        self.delivering.drop()
+        self.replaying.drop()
 
     @property
     def sending(self) -> int:
@@ -47,7 +58,7 @@ class Agents:
         return sum(cut)
 
 
-def _declare(app: Any, name: str, topic: Any, intake: Intake) -> None:
+def _declare(app: Any, name: str, topic: Any, intake: Intake | Dispatcher) -> None:
     """Declare an agent. It takes and never waits; acks are ours (`noack`), in order and when it is done."""
 
     async def take(events: Any) -> None:

@@ -5,8 +5,10 @@ a lost broker, and the delivery is read again.
 """
 
 import asyncio
-from dataclasses import replace
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from enum import Enum, auto
 from typing import Final
 
 import structlog
@@ -36,10 +38,12 @@ from schemas.headers import delivery_headers, finished_header
 from schemas.ids import AttemptId, DeliveryId, new_attempt_id
 from schemas.records import (
     FIRST_ROUND,
+    NOWHERE,
     Attempt,
     AttemptState,
     DeadLetter,
     Delivery,
+    OnExhaustion,
     PastAttempt,
     Position,
     Subscription,
@@ -50,6 +54,48 @@ from schemas.waits import Schedule
 log = structlog.get_logger("processors.delivering")
 
 STAGE: Final = "deliver"
+
+
+_HELD: Final = (ErrorKind.DISABLED, ErrorKind.HELD_TOO_LONG)  # nobody's failure: replayed from the event's position
+_WITHOUT_REQUEST: Final = (*_HELD, ErrorKind.DELETED, ErrorKind.UNSENDABLE)
+_MOST_HISTORY: Final = 50  # of an ordered delivery that is tried for ever
+
+
+class Finish(Enum):
+    """What became of a delivery record, for whoever decides what is sent next to its endpoint."""
+
+    SUCCEEDED = auto()
+    FAILED = auto()  # the receiver's failure: another attempt waits in a tier, or it is given up
+    TIMED_OUT = auto()  # the same, and it took all its time
+    KEPT = auto()  # the receiver's failure; ordered, so it waits where it is
+    NOTHING = auto()  # no request was made: skipped, held, unreadable
+    NOT_OURS = auto()  # the partition was taken from us: whoever has it sends it
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Another attempt of an ordered delivery: its number, when, after what, and whether its attempts are used up."""
+
+    attempt: int
+    due_at: datetime
+    history: tuple[PastAttempt, ...]
+    is_blocked: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What the lane says of the record that it begins.
+
+    `is_ordered`: a failed attempt waits at its place, which `keep` makes durable, and `attempt` and `history` are known
+    there and not in the record. `is_expired`: it waited for so long that its topic is about to forget it.
+    """
+
+    is_ours: Callable[[], bool]
+    is_ordered: bool
+    attempt: int
+    history: tuple[PastAttempt, ...]
+    is_expired: bool
+    keep: Callable[[Kept], Awaitable[None]]
 
 
 class Deliverer:
@@ -77,28 +123,32 @@ class Deliverer:
         self._worker = worker
         self._under_way: dict[DeliveryId, asyncio.Future[None]] = {}
 
-    async def deliver(self, taken: Taken) -> None:
+    async def deliver(self, taken: Taken, turn: Turn) -> Finish:
         """Attempt the delivery in `taken` once and return when what became of it is durable."""
         source = taken.position
         if self._finished.has_record(source.topic, source.partition, source.offset):
             RECORDS_SKIPPED.labels(why="record").inc()
-            return
+            return Finish.NOTHING
         try:
             delivery = decode(Delivery, taken.value)
         except UnreadableRecord as error:
             await self._quarantine(taken, error)
-            return
+            return Finish.NOTHING
+        if turn.attempt > delivery.attempt:
+            delivery = replace(delivery, attempt=turn.attempt, history=turn.history)
         if delivery.round != FIRST_ROUND:
             self._rounds.note(delivery.id, delivery.round, datetime.now(UTC))  # its topic may tell us later
         sending = sending_of(delivery)
         if (why := await self._when_its_turn_comes(delivery, sending)) is not None:
             RECORDS_SKIPPED.labels(why=why).inc()
-            return
+            return Finish.NOTHING
         done = asyncio.get_running_loop().create_future()
         self._under_way[delivery.id] = done
         try:
-            await self._attempt(delivery, source)
-            self._finished.add_sending(sending)
+            finish = await self._attempt(delivery, source, turn)
+            if finish is not Finish.NOT_OURS:
+                self._finished.add_sending(sending)
+            return finish
         finally:
             del self._under_way[delivery.id]
             done.set_result(None)
@@ -120,16 +170,21 @@ class Deliverer:
             return "sending"
         return "round" if self._rounds.supersedes(delivery) else None
 
-    async def _attempt(self, delivery: Delivery, source: Position) -> None:
+    async def _attempt(self, delivery: Delivery, source: Position, turn: Turn) -> Finish:
         subscription = await self._follower.current(delivery.subscription_id, delivery.subscription_version)
-        outcome = await self._outcome_of(delivery, subscription)
-        is_last = outcome.is_final or delivery.is_test
-        retry = None if is_last else next_retry(outcome.ended_at, delivery.attempt, self._schedule)
-        state = _state_of(outcome, retry)
+        if not turn.is_ours():  # rechecked right before dialling: another worker may be sending what comes after it
+            return Finish.NOT_OURS
+        outcome = _held_too_long() if turn.is_expired else await self._outcome_of(delivery, subscription)
+        retry = self._retry_of(delivery, outcome)
+        kept = _kept(delivery, outcome, retry, subscription, self._schedule) if turn.is_ordered else None
+        state = AttemptState.RETRYING if kept is not None else _state_of(outcome, retry)
         attempt_id = new_attempt_id()
         # In this order: were the outcome durable first, a kill between the two would leave a delivery that everybody
         # skips and nobody has.
-        if state is AttemptState.RETRYING and retry is not None:
+        if kept is not None:
+            retry = Retry(kept.due_at, kept.due_at - outcome.ended_at)
+            await turn.keep(kept)
+        elif state is AttemptState.RETRYING and retry is not None:
             await self._producer.send([_retry_record(delivery, outcome, retry, self._schedule)])
         elif state is AttemptState.FAILED and not delivery.is_test:
             await self._producer.send([_dead_letter_record(delivery, outcome)])
@@ -142,9 +197,16 @@ class Deliverer:
             subscription=subscription,
             attempt_id=attempt_id,
             worker=self._worker,
+            finishes=kept is None,
         )
         await self._producer.send([record])
         _note(delivery, outcome, state, retry, attempt_id)
+        return Finish.KEPT if kept is not None else _finish_of(outcome)
+
+    def _retry_of(self, delivery: Delivery, outcome: Outcome) -> Retry | None:
+        if outcome.is_success or outcome.is_final or delivery.is_test:
+            return None
+        return next_retry(outcome.ended_at, delivery.attempt, self._schedule)
 
     async def _outcome_of(self, delivery: Delivery, subscription: Subscription | None) -> Outcome:
         if subscription is None:
@@ -166,9 +228,34 @@ class Deliverer:
 def _state_of(outcome: Outcome, retry: Retry | None) -> AttemptState:
     if outcome.is_success:
         return AttemptState.SUCCESS
-    if outcome.error_kind is ErrorKind.DISABLED:
-        return AttemptState.HELD  # nobody's failure: it can be replayed from the event's position
+    if outcome.error_kind in _HELD:
+        return AttemptState.HELD
     return AttemptState.FAILED if retry is None else AttemptState.RETRYING
+
+
+def _finish_of(outcome: Outcome) -> Finish:
+    if outcome.is_success:
+        return Finish.SUCCEEDED
+    if outcome.error_kind in _WITHOUT_REQUEST:
+        return Finish.NOTHING
+    return Finish.TIMED_OUT if outcome.error_kind is ErrorKind.TIMEOUT else Finish.FAILED
+
+
+def _kept(
+    delivery: Delivery, outcome: Outcome, retry: Retry | None, subscription: Subscription | None, schedule: Schedule
+) -> Kept | None:
+    """Return how a failed ordered delivery waits where it is; None when it is done, given up or held."""
+    if outcome.is_success or outcome.is_final or delivery.is_test or outcome.error_kind in _HELD:
+        return None
+    blocks = subscription is not None and subscription.on_exhaustion is OnExhaustion.BLOCK
+    if retry is None and not blocks:
+        return None
+    due_at = outcome.ended_at + schedule.waits[-1] if retry is None else retry.due_at
+    return Kept(delivery.attempt + 1, due_at, _with_history(delivery, outcome)[-_MOST_HISTORY:], retry is None)
+
+
+def _held_too_long() -> Outcome:
+    return _without_request(ErrorKind.HELD_TOO_LONG, "it waited until its topic was about to forget it: recover it")
 
 
 def _without_request(kind: ErrorKind, error: str) -> Outcome:
@@ -220,6 +307,7 @@ def _attempt_record(
     subscription: Subscription | None,
     attempt_id: AttemptId,
     worker: str,
+    finishes: bool,
 ) -> Outgoing:
     attempt = Attempt(
         id=attempt_id,
@@ -257,7 +345,8 @@ def _attempt_record(
         traceparent=delivery.traceparent,
         is_test=delivery.is_test,
     )
-    headers = [finished_header(source, sending_of(delivery))]
+    # The record of one that is kept at its place is not finished by this attempt, only this sending is.
+    headers = [finished_header(source if finishes else NOWHERE, sending_of(delivery))]
     return Outgoing(ATTEMPTS, delivery.subscription_id.encode(), encode(attempt), headers)
 
 

@@ -154,7 +154,7 @@ class Intake:
             position=Position(topic=message.topic, partition=message.partition, offset=message.offset),
             key=message.key,
             value=value,
-            headers=_headers_of(message.headers),
+            headers=headers_of(message.headers),
             timestamp_s=message.timestamp or 0.0,  # None: written by a client older than Kafka 0.10
         )
         share.records += 1
@@ -269,7 +269,7 @@ class Intake:
         self._start_tasks()
 
 
-def _headers_of(headers: object) -> list[tuple[str, bytes]]:
+def headers_of(headers: object) -> list[tuple[str, bytes]]:
     """Return a message's headers as a list: Faust hands over a list of pairs, a mapping or None."""
     if not headers:
         return []

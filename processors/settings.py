@@ -45,12 +45,26 @@ class WorkerSettings(BaseSettings):
     mover_group: str = "hookline-mover"
     """The Kafka consumer group of the movers."""
     most_in_flight: int = Field(default=512, ge=1, le=100_000)
-    """Requests that one worker has open at once, those of replays not counted."""
+    """Requests that one worker has open at once to endpoints that are live; as long as `soft_limit_s` at most each."""
+    most_behind: int = Field(default=1024, ge=1, le=100_000)
+    """Requests that it has open beside them to endpoints that are behind: slow, failing, or catching up."""
     most_replaying: int = Field(default=50, ge=1, le=100_000)
-    """Requests of replays that one worker has open beside them: a replay to a slow endpoint takes no live place."""
-    most_held_records: int = Field(default=2000, ge=10)
-    """Records of one partition that a worker keeps in memory before it stops reading that partition."""
-    most_held_bytes: int = Field(default=8 * 1024 * 1024, ge=1024)
+    """Requests of replays that it has open beside them, live, and as many behind."""
+    most_per_subscription: int = Field(default=16, ge=1, le=1000)
+    """Requests open at once to one subscription, unless it has a bound of its own."""
+    soft_limit_s: float = Field(default=2.0, gt=0.0, le=60.0)
+    """How long a subscription may take a live place, or leave a delivery waiting, before it is behind."""
+    breaker_failure_share: float = Field(default=0.5, gt=0.0, le=1.0)
+    """The share of a subscription's attempts of the last minute that must fail for its breaker to open."""
+    breaker_least_attempts: int = Field(default=20, ge=1)
+    """How many attempts of the last minute that takes at least."""
+    breaker_probe_every_s: float = Field(default=5.0, gt=0.0, le=3600.0)
+    """How often an endpoint whose breaker is open is tried, by one delivery."""
+    most_queued_bytes: int = Field(default=64 * 1024 * 1024, ge=1024)
+    """Bytes of deliveries that wait in a worker's memory; what does not fit is read again when its turn comes."""
+    most_held_records: int = Field(default=5000, ge=10)
+    """Records of one partition that may be unacknowledged before a worker stops reading that partition."""
+    most_held_bytes: int = Field(default=16 * 1024 * 1024, ge=1024)
     """The same in bytes of their values."""
     session_timeout_s: float = Field(default=6.0, ge=6.0, le=60.0)
     """How long a killed worker's partitions stand still when it does not come back."""

@@ -4,6 +4,7 @@ import asyncio
 import signal
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from functools import partial
 from typing import Any, Final, cast
 
@@ -17,6 +18,11 @@ from processors.endpoints import Endpoints
 from processors.errors import WorkerError
 from processors.index import IndexFollower, SubscriptionIndex
 from processors.intake import Flow, Intake
+from processors.lanes.breaker import BreakerSettings
+from processors.lanes.cursor_log import CursorLog
+from processors.lanes.dispatch import Dispatcher, Gates, Limits
+from processors.lanes.scanner import Scanner
+from processors.lanes.takeover import Takeovers
 from processors.metrics import RECORDS_QUARANTINED
 from processors.quarantining import quarantined
 from processors.rounds import CurrentRounds, rounds_follower
@@ -67,7 +73,7 @@ async def run_worker(
     finished = Finished()
     tail = OutcomeTail(kafka.client_config(), finished)
     sender = Sender(
-        most_at_once=settings.most_in_flight + settings.most_replaying,
+        most_at_once=settings.most_in_flight + settings.most_behind + 2 * settings.most_replaying,
         allow_loopback=settings.development,
         user_agent=f"Hookline/{VERSION}",
     )
@@ -89,22 +95,47 @@ async def run_worker(
     def assigned() -> list[tuple[str, int]]:
         return [(tp.topic, tp.partition) for tp in tuple(app.consumer.assignment())]
 
-    async def load_skip_set(generation: int | None) -> None:
-        await tail.load_once(generation, {partition for topic, partition in assigned() if topic in (DELIVER, REPLAY)})
-
-    intake = partial(
-        Intake,
-        flow=flow,
-        most_records=settings.most_held_records,
-        most_bytes=settings.most_held_bytes,
-        on_failure=failure.note,
+    cursors = CursorLog(kafka.client_config(), producer, handover, on_superseded=failure.note)
+    scanner = Scanner(kafka.client_config(), handover)
+    takeovers = Takeovers(
+        kafka.client_config(), group=settings.worker_group, assigned=assigned, tail=tail, cursors=cursors
     )
+    gates = Gates(
+        BreakerSettings(
+            share=settings.breaker_failure_share,
+            least=settings.breaker_least_attempts,
+            probe_every_s=settings.breaker_probe_every_s,
+        )
+    )
+
+    def dispatcher(topic: str, *, live: int, behind: int) -> Dispatcher:
+        return Dispatcher(
+            topic,
+            deliverer.deliver,
+            settings_of=index.settings_of,
+            flow=flow,
+            take_over=partial(takeovers.of, topic),
+            gates=gates,
+            cursors=cursors,
+            scanner=scanner,
+            limits=_limits(settings, live=live, behind=behind),
+            on_failure=failure.note,
+        )
+
     agents = Agents(
-        routing=intake(router.route, most_at_once=MOST_ROUTED_AT_ONCE),
-        delivering=intake(deliverer.deliver, most_at_once=settings.most_in_flight, prepare=load_skip_set),
-        replaying=intake(deliverer.deliver, most_at_once=settings.most_replaying, prepare=load_skip_set),
+        routing=Intake(
+            router.route,
+            flow=flow,
+            most_at_once=MOST_ROUTED_AT_ONCE,
+            most_records=settings.most_held_records,
+            most_bytes=settings.most_held_bytes,
+            on_failure=failure.note,
+        ),
+        delivering=dispatcher(DELIVER, live=settings.most_in_flight, behind=settings.most_behind),
+        replaying=dispatcher(REPLAY, live=settings.most_replaying, behind=settings.most_replaying),
     )
     agents.declare(app, settings.partitions)
+    _follow_assignment(app, agents, cursors)
     watchdog = Watchdog(
         kafka.client_config(),
         group=settings.worker_group,
@@ -115,6 +146,7 @@ async def run_worker(
     async def live() -> None:
         await asyncio.gather(follower.start(), of_rounds.start())
         log.info("index.ready", subscriptions=len(index), rounds=len(rounds))
+        scanner.start()
         await app.start()
         watchdog.start()
         on_ready()
@@ -130,9 +162,40 @@ async def run_worker(
     finally:
         await app.stop()
         await asyncio.gather(follower.stop(), of_rounds.stop())
+        cursors.let_go()
+        scanner.stop()
         await sender.close()
         records.close(_FLUSH_S)  # on the loop: reports settle its futures
     failure.raise_if_noted()
+
+
+def _limits(settings: WorkerSettings, *, live: int, behind: int) -> Limits:
+    kept_s = timedelta(days=settings.events_retention_days).total_seconds()
+    return Limits(
+        live=live,
+        behind=behind,
+        cap=settings.most_per_subscription,
+        soft_s=settings.soft_limit_s,
+        bytes=settings.most_queued_bytes,
+        share_records=settings.most_held_records,
+        share_bytes=settings.most_held_bytes,
+        # A topic forgets by segments, at the earliest at its retention: a tenth of it is a margin for days of 24 h.
+        held_for_s=kept_s * 0.9,
+    )
+
+
+def _follow_assignment(app: Any, agents: Agents, cursors: CursorLog) -> None:
+    """Have the agents hear of every assignment: what is behind goes on although nothing new comes."""
+
+    async def on_assigned(*_: object, **__: object) -> None:
+        agents.begin(app.consumer_generation_id)
+
+    async def on_revoked(*_: object, **__: object) -> None:
+        agents.drop()
+        cursors.let_go()
+
+    app.on_partitions_assigned.connect(on_assigned, weak=False)
+    app.on_partitions_revoked.connect(on_revoked, weak=False)
 
 
 class _Failure:

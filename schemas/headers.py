@@ -18,6 +18,8 @@ DUE_AT: Final = (
 ATTEMPT: Final = "hookline_attempt"
 SCHEDULE_VERSION: Final = "hookline_schedule_version"
 FINISHED: Final = "hookline_finished"
+ORDERING_KEY: Final = "hookline_key"  # of a delivery: its event's key, so that it is known without decoding
+TEST: Final = "hookline_test"  # of a delivery: somebody tries the endpoint
 WRITER: Final = "hookline_writer"  # of a record on hookline.behind: by whose claim it was written
 REPLAY_HEADER: Final = "hookline-replay"  # of a request: the replay's id, when this is no delivery's first sending
 
@@ -49,6 +51,10 @@ def delivery_headers(delivery: Delivery) -> Headers:
         (ATTEMPT, str(delivery.attempt).encode()),
         (SCHEDULE_VERSION, delivery.schedule_version.encode()),
     ]
+    if delivery.key is not None:
+        headers.append((ORDERING_KEY, delivery.key.encode()))
+    if delivery.is_test:
+        headers.append((TEST, b"1"))
     if delivery.traceparent is not None:
         headers.append((TRACEPARENT, delivery.traceparent.encode()))
     return headers
