@@ -85,7 +85,7 @@ def main() -> int:
 
 
 def _run(folder: Path, asked: argparse.Namespace) -> list[Figures]:
-    with _receiver(folder) as receiver:
+    with receiving(folder) as receiver:
         figures = [uvloop.run(_limit(receiver))]
         _arrivals(receiver)
         stack = Stack(
@@ -114,7 +114,8 @@ def _run(folder: Path, asked: argparse.Namespace) -> list[Figures]:
 
 
 @contextmanager
-def _receiver(folder: Path) -> Iterator[str]:
+def receiving(folder: Path) -> Iterator[str]:
+    """Run the receiver of `bench.receiver`; its base URL."""
     port_file = folder / "receiver-port"
     child = start_child(
         "receiver", [sys.executable, "-m", "bench.receiver", str(port_file)], log=folder / "receiver.log"

@@ -2,7 +2,8 @@
 
 `python -m bench.receiver PORT_FILE` serves on a free port of 127.0.0.1 and writes the port to the file. It answers
 every POST with 200 and keeps (webhook-id, path, arrival) in memory; `GET /arrivals` returns them as JSON and
-forgets them, `GET /count` how many there are.
+forgets them, `GET /count` how many there are. After `GET /hang/20` the paths `/0` to `/19` are not answered any more,
+until `GET /hang/0`; what was left without an answer stays so.
 """
 
 import asyncio
@@ -21,6 +22,7 @@ class Receiving(asyncio.Protocol):
     """One connection. Requests come one after the other, with Content-Length, as HTTP clients send them."""
 
     arrivals: list[tuple[str, str, float]] = []  # noqa: RUF012 - one list for all connections on purpose
+    hanging: set[bytes] = set()  # noqa: RUF012 - likewise
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's are not its subclasses
@@ -38,12 +40,18 @@ class Receiving(asyncio.Protocol):
 
     def _answer(self, head: bytes) -> None:
         method, path, _ = head.split(b"\r\n", 1)[0].split(b" ", 2)
+        if path in self.hanging:
+            return
         if method == b"POST":
             webhook_id = (_header(head, b"webhook-id") or b"").decode()
             self.arrivals.append((webhook_id, path.decode(), time.time()))
             self._transport.write(OK)
             return
-        if path == b"/arrivals":
+        if path.startswith(b"/hang/"):
+            self.hanging.clear()
+            self.hanging.update(b"/%d" % number for number in range(int(path[6:])))
+            body = b""
+        elif path == b"/arrivals":
             body = orjson.dumps(self.arrivals)
             self.arrivals.clear()
         else:

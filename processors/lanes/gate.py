@@ -110,8 +110,8 @@ class Gate:
         return self.in_flight == 0 and not self.is_suspect and self._pace is None and self._breaker.is_idle
 
     def _next_at(self, now: float, *, behind: bool) -> float:
-        at = now if self._pace is None else self._pace.next_at(now)
-        return at if self._catch_up is None or not behind else max(at, self._catch_up.next_at(now))
+        at = now if self._pace is None else self._pace.next_at
+        return at if self._catch_up is None or not behind else max(at, self._catch_up.next_at)
 
     def _read(self, settings: Subscription | None) -> None:
         if settings is None or settings.version == self._version:

@@ -15,8 +15,9 @@ class Pace:
         self._tolerance_s = _BURST_S
         self._due = 0.0
 
-    def next_at(self, now: float) -> float:
-        """Return when the next one may pass, `now` or earlier when it may at once (a monotonic clock's seconds)."""
+    @property
+    def next_at(self) -> float:
+        """When the next one may pass (a monotonic clock's seconds); past when it may at once."""
         return self._due - self._tolerance_s
 
     def take(self, now: float) -> None:
