@@ -61,6 +61,10 @@ _WITHOUT_REQUEST: Final = (*_HELD, ErrorKind.DELETED, ErrorKind.UNSENDABLE)
 _MOST_HISTORY: Final = 50  # of an ordered delivery that is tried for ever
 
 
+class NotOurs(Exception):
+    """The partition was taken from us in the middle of an attempt: nothing more is recorded of it."""
+
+
 class Finish(Enum):
     """What became of a delivery record, for whoever decides what is sent next to its endpoint."""
 
@@ -183,7 +187,10 @@ class Deliverer:
         # skips and nobody has.
         if kept is not None:
             retry = Retry(kept.due_at, kept.due_at - outcome.ended_at)
-            await turn.keep(kept)
+            try:
+                await turn.keep(kept)
+            except NotOurs:
+                return Finish.NOT_OURS
         elif state is AttemptState.RETRYING and retry is not None:
             await self._producer.send([_retry_record(delivery, outcome, retry, self._schedule)])
         elif state is AttemptState.FAILED and not delivery.is_test:

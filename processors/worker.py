@@ -20,7 +20,9 @@ from processors.index import IndexFollower, SubscriptionIndex
 from processors.intake import Flow, Intake
 from processors.lanes.breaker import BreakerSettings
 from processors.lanes.cursor_log import CursorLog
-from processors.lanes.dispatch import Dispatcher, Gates, Limits
+from processors.lanes.dispatch import Dispatcher
+from processors.lanes.gates import Gates
+from processors.lanes.limits import Limits
 from processors.lanes.scanner import Scanner
 from processors.lanes.takeover import Takeovers
 from processors.metrics import RECORDS_QUARANTINED
@@ -135,7 +137,7 @@ async def run_worker(
         replaying=dispatcher(REPLAY, live=settings.most_replaying, behind=settings.most_replaying),
     )
     agents.declare(app, settings.partitions)
-    _follow_assignment(app, agents, cursors)
+    _follow_assignment(app, agents, takeovers, cursors)
     watchdog = Watchdog(
         kafka.client_config(),
         group=settings.worker_group,
@@ -184,7 +186,7 @@ def _limits(settings: WorkerSettings, *, live: int, behind: int) -> Limits:
     )
 
 
-def _follow_assignment(app: Any, agents: Agents, cursors: CursorLog) -> None:
+def _follow_assignment(app: Any, agents: Agents, takeovers: Takeovers, cursors: CursorLog) -> None:
     """Have the agents hear of every assignment: what is behind goes on although nothing new comes."""
 
     async def on_assigned(*_: object, **__: object) -> None:
@@ -192,6 +194,7 @@ def _follow_assignment(app: Any, agents: Agents, cursors: CursorLog) -> None:
 
     async def on_revoked(*_: object, **__: object) -> None:
         agents.drop()
+        takeovers.cancel()
         cursors.let_go()
 
     app.on_partitions_assigned.connect(on_assigned, weak=False)

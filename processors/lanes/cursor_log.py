@@ -61,16 +61,16 @@ class CursorLog:
         self._watch: _Watch | None = None
         self._again: set[asyncio.Future[None]] = set()
 
-    async def take_over(self, partitions: Iterable[int]) -> Cursors:
+    async def take_over(self, partitions: Iterable[int], *, is_ours: Callable[[], bool] = lambda: True) -> Cursors:
         """Claim these partitions and no others, and return the cursors that stand there now.
 
-        What an earlier holder wrote after losing them is written over. Raises WorkerError when that is not done
-        within 20 s.
+        What an earlier holder wrote after losing them is written over. `is_ours` is asked right before claiming: when
+        they were taken from us meanwhile there are none. Raises WorkerError when it is not done within 20 s.
         """
         self.let_go()
         numbers = sorted(partitions)
         began = time.monotonic()
-        found = await self._claimed(numbers)
+        found = await self._claimed(numbers, is_ours)
         for partition, folded in found.items():
             self._writers[partition] = folded.writer
             self._written[partition] = {}
@@ -92,20 +92,20 @@ class CursorLog:
             self._watch.stop()
             self._watch = None
 
-    async def save(self, partition: int, key: bytes, cursor: Cursor | None) -> None:
+    async def save(self, partition: int, key: bytes, cursor: Cursor | None) -> bool:
         """Write a cursor, None when the lane is live again; return when the brokers have it.
 
-        Of a partition that was let go nothing is written, and this never returns: nothing may be built on it.
+        False: the partition is not ours (any more), and nothing may be built on what was written.
         """
         writer = self._writers.get(partition)
         if writer is None:
-            await asyncio.get_running_loop().create_future()
-            return
+            return False
         value = None if cursor is None else encode(cursor)
         self._written[partition][key] = value
         await self._producer.send([Outgoing(self._topic, key, value, [writer_header(*writer)], partition)])
+        return self._writers.get(partition) == writer
 
-    async def _claimed(self, numbers: list[int]) -> dict[int, Folded]:
+    async def _claimed(self, numbers: list[int], is_ours: Callable[[], bool]) -> dict[int, Folded]:
         """Read to the end, claim, read on until our claims are there and count."""
         if not numbers:
             return {}
@@ -119,9 +119,11 @@ class CursorLog:
                 if not lost:
                     self._watch = _Watch(reading, self._handover, self._on_foreign)
                     return reading.folded
-                await self._producer.send(
-                    [self._claim(each, reading.folded[each].writer[0] + 1, name) for each in lost]
-                )
+                if not is_ours():
+                    reading.close()
+                    return {}
+                claims = [self._claim(each, reading.folded[each].writer[0] + 1, name) for each in lost]
+                await self._producer.send(claims)
                 await asyncio.to_thread(reading.to_the_end, deadline)
         except BaseException:
             reading.close()

@@ -1,9 +1,11 @@
 """One subscription's records of one partition, or those of one parked key: what is queued, open and behind."""
 
+import asyncio
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
 from faust.types import TP
 
@@ -27,13 +29,13 @@ class Share:
     lanes: dict[LaneId, "Lane"] = field(default_factory=dict)
     behind: dict[LaneId, "Lane"] = field(default_factory=dict)  # those of `lanes` that have a cursor
     next_offset: int = 0
-    first_live: int | None = None  # the first offset that came in this generation
+    has_begun: bool = False  # whether a record came in this generation
     begins_at: int = 0  # what is before is not coming: it is committed
     parked: int = 0  # those of them that are a key's
     bytes: int = 0
-    paused: bool = False
+    is_paused: bool = False
+    is_scanning: bool = False
     dropped: bool = False
-    scanning: bool = False
 
     def complete(self, offset: int) -> None:
         """Ack a record as far as everything before it is done."""
@@ -84,8 +86,7 @@ class Lane:
     attempt: int = 1  # of an ordered one: what comes next for the record at the head
     history: tuple[PastAttempt, ...] = ()
     not_before: datetime | None = None
-    wakes_at: float | None = None  # monotonic
-    waker: Any = None
+    waker: asyncio.TimerHandle | None = None
     in_turn: bool = False
     waits_for_gate: bool = False
 
@@ -157,6 +158,37 @@ class Lane:
             attempt=self.attempt,
             history=self.history,
         )
+
+    def is_held(self, offset: int) -> bool:
+        """Return whether a record's ack is still due; it is ours to give then, once."""
+        if offset not in self.held:
+            return False
+        self.held.discard(offset)
+        return True
+
+    def let_ack(self, offset: int) -> None:
+        """Let a record that is the cursor's be acked, as soon as the cursor is with the brokers."""
+        if self.is_durable and self.is_cursors:
+            self.share.complete(offset)
+        else:
+            self.held.add(offset)
+
+    def let_acks_go(self) -> None:
+        """Ack all that was held: the cursor is with the brokers, and below all of it."""
+        held, self.held = sorted(self.held), set()
+        for offset in held:
+            self.share.complete(offset)
+
+    def wake_at(self, at: float, call: "Callable[[Lane], None]") -> None:
+        """Have `call` get this lane at a moment of the loop's clock, in place of any other."""
+        self.disarm()
+        self.waker = asyncio.get_running_loop().call_at(at, call, self)
+
+    def disarm(self) -> None:
+        """Let nothing call."""
+        if self.waker is not None:
+            self.waker.cancel()
+            self.waker = None
 
     def _take_out(self, index: int) -> Taken:
         if index == 0:

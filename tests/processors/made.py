@@ -5,6 +5,7 @@ from typing import Final
 
 import orjson
 
+from processors.delivering import Kept, Turn
 from schemas.ids import (
     OrganizationId,
     SubscriptionId,
@@ -19,6 +20,23 @@ KEY: Final = b"a signing key of 32 bytes, no less"[:32]
 MASTER_KEY: Final = new_master_key()
 SEALER: Final = sealer_of(MASTER_KEY)
 ORGANIZATION: Final = OrganizationId("org_1")
+
+
+def turn(
+    *,
+    ours: bool = True,
+    ordered: bool = False,
+    attempt: int = 1,
+    expired: bool = False,
+    kept: list[Kept] | None = None,
+) -> Turn:
+    """Return a lane's turn; what an ordered record is to wait for goes into `kept`."""
+
+    async def keep(what: Kept) -> None:
+        if kept is not None:
+            kept.append(what)
+
+    return Turn(is_ours=lambda: ours, is_ordered=ordered, attempt=attempt, history=(), is_expired=expired, keep=keep)
 
 
 def event(

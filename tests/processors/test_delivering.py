@@ -60,6 +60,9 @@ class Desk:
         self.index.put(subscription)
         return subscription
 
+    async def deliver(self, taken: Taken) -> None:
+        await self.deliverer.deliver(taken, made.turn())
+
     async def records(self, topic: str, subscription: Subscription) -> list[Message]:
         found = await asyncio.to_thread(self.topics.records)
         return [each for each in found if each.topic() == topic and each.key() == subscription.id.encode()]
@@ -153,7 +156,7 @@ async def test_a_success_is_one_request_and_one_outcome(desk: Desk) -> None:
     async with Receiver(answers(200, "X-Seen: yes", body=b"thank you")) as receiver:
         subscription = desk.subscribe(receiver.url, headers={"Authorization": CREDENTIAL}, version=3)
         owed = replace(made.delivery(subscription, body=b'{"a": 1 }'), subscription_version=2)
-        await desk.deliverer.deliver(taken(owed))
+        await desk.deliver(taken(owed))
     (request,) = receiver.requests
     assert (request.body, request.headers["authorization"]) == (b'{"a": 1 }', CREDENTIAL)
     (record,) = await desk.records(ATTEMPTS, subscription)
@@ -178,7 +181,7 @@ async def test_a_failure_waits_in_the_tier_of_its_wait_from_the_end_of_the_attem
     async with Receiver(answers(503)) as receiver:
         subscription = desk.subscribe(receiver.url)
         owed = made.delivery(subscription, traceparent="00-" + "1" * 32 + "-" + "2" * 16 + "-01")
-        await desk.deliverer.deliver(taken(owed))
+        await desk.deliver(taken(owed))
     ((topic, retry),) = await desk.retries(subscription)
     (attempt,) = await desk.attempts(subscription)
     assert topic == TIERS[0]
@@ -199,10 +202,10 @@ async def test_a_delivery_that_always_fails_walks_the_schedule_and_dies_with_its
     async with Receiver(closes()) as receiver:
         subscription = desk.subscribe(receiver.url)
         owed = made.delivery(subscription)
-        await desk.deliverer.deliver(taken(owed, 1))
+        await desk.deliver(taken(owed, 1))
         for offset, tier in enumerate(TIERS, 2):
             (retry,) = [each for topic, each in await desk.retries(subscription) if topic == tier]
-            await desk.deliverer.deliver(taken(retry, offset))
+            await desk.deliver(taken(retry, offset))
     assert len({request.headers["webhook-id"] for request in receiver.requests}) == 1
     attempts = sorted(await desk.attempts(subscription), key=lambda each: each.attempt)
     assert [each.state for each in attempts] == [AttemptState.RETRYING, AttemptState.RETRYING, AttemptState.FAILED]
@@ -219,7 +222,7 @@ async def test_a_delivery_that_always_fails_walks_the_schedule_and_dies_with_its
 async def test_gone_for_good_is_a_dead_letter_at_once(desk: Desk) -> None:
     async with Receiver(answers(410)) as receiver:
         subscription = desk.subscribe(receiver.url)
-        await desk.deliverer.deliver(taken(made.delivery(subscription)))
+        await desk.deliver(taken(made.delivery(subscription)))
     (letter,) = await desk.letters(subscription)
     assert (letter.error_kind, letter.status, letter.reason) == ("http", 410, "the receiver answered 410")
     assert [each.state for each in await desk.attempts(subscription)] == [AttemptState.FAILED]
@@ -229,7 +232,7 @@ async def test_gone_for_good_is_a_dead_letter_at_once(desk: Desk) -> None:
 async def test_a_deleted_subscription_is_a_dead_letter_without_a_request(desk: Desk) -> None:
     subscription = made.subscription(NOBODY)
     await desk.follower.start()
-    await desk.deliverer.deliver(taken(made.delivery(subscription)))
+    await desk.deliver(taken(made.delivery(subscription)))
     (attempt,) = await desk.attempts(subscription)
     assert (attempt.state, attempt.error_kind, attempt.duration_ms) == (AttemptState.FAILED, "deleted", 0)
     assert (attempt.url, attempt.request_headers) == (None, None)
@@ -241,7 +244,7 @@ async def test_a_deleted_subscription_is_a_dead_letter_without_a_request(desk: D
 async def test_a_disabled_subscription_is_held_without_a_request_a_retry_or_a_dead_letter(desk: Desk) -> None:
     async with Receiver(answers(204)) as receiver:
         subscription = desk.subscribe(receiver.url, enabled=False, disabled_reason="by its owner")
-        await desk.deliverer.deliver(taken(made.delivery(subscription)))
+        await desk.deliver(taken(made.delivery(subscription)))
     assert receiver.connections == 0
     (attempt,) = await desk.attempts(subscription)
     assert (attempt.state, attempt.error_kind, attempt.error) == (AttemptState.HELD, "disabled", "by its owner")
@@ -256,7 +259,7 @@ async def test_a_secret_that_does_not_open_here_is_retried_for_the_fault_is_ours
         stranger = sealer_of(new_master_key())
         sealed = stranger.seal(b"x" * 24, organization="org_1", row=subscription.id, purpose="subscription-secret")
         desk.index.put(replace(subscription, secrets=(sealed,)))
-        await desk.deliverer.deliver(taken(made.delivery(subscription)))
+        await desk.deliver(taken(made.delivery(subscription)))
     assert receiver.connections == 0
     (attempt,) = await desk.attempts(subscription)
     assert (attempt.state, attempt.error_kind) == (AttemptState.RETRYING, ErrorKind.UNSENDABLE.value)
@@ -268,7 +271,7 @@ async def test_settings_are_those_of_the_moment_it_is_sent(desk: Desk) -> None:
         subscription = desk.subscribe(old.url)
         owed = made.delivery(subscription)
         desk.index.put(made.subscription(new.url, identifier=subscription.id, version=2))
-        await desk.deliverer.deliver(taken(owed))
+        await desk.deliver(taken(owed))
     assert (old.connections, len(new.requests)) == (0, 1)
     (attempt,) = await desk.attempts(subscription)
     assert attempt.subscription_version == 2
@@ -277,8 +280,8 @@ async def test_settings_are_those_of_the_moment_it_is_sent(desk: Desk) -> None:
 async def test_a_record_that_an_earlier_holder_finished_is_not_even_decoded(desk: Desk) -> None:
     subscription = desk.subscribe(NOBODY)
     desk.finished.replace_records(3, {OWN_DELIVER: {41}})
-    await desk.deliverer.deliver(taken(made.delivery(subscription), 41, value=b"whatever"))
-    await desk.deliverer.deliver(taken(made.delivery(subscription), 41))
+    await desk.deliver(taken(made.delivery(subscription), 41, value=b"whatever"))
+    await desk.deliver(taken(made.delivery(subscription), 41))
     assert await desk.attempts(subscription) == []
 
 
@@ -287,9 +290,9 @@ async def test_a_sending_that_is_done_is_not_repeated_whatever_record_asks_for_i
         subscription = desk.subscribe(receiver.url)
         owed = made.delivery(subscription)
         for offset in (1, 2, 3):  # routed twice, moved twice
-            await desk.deliverer.deliver(taken(owed, offset))
-        await desk.deliverer.deliver(taken(replace(owed, attempt=2), 4))
-        await desk.deliverer.deliver(taken(replace(owed, round="rpl_1"), 5))
+            await desk.deliver(taken(owed, offset))
+        await desk.deliver(taken(replace(owed, attempt=2), 4))
+        await desk.deliver(taken(replace(owed, round="rpl_1"), 5))
     assert len(receiver.requests) == 3
     assert sorted((each.round, each.attempt) for each in await desk.attempts(subscription)) == [
         ("0", 1),
@@ -313,7 +316,7 @@ async def test_of_twins_at_once_one_is_sent_and_the_others_wait_for_it(desk: Des
     async with Receiver(door := Door()) as receiver:
         subscription = desk.subscribe(receiver.url)
         owed = made.delivery(subscription)
-        twins = [asyncio.create_task(desk.deliverer.deliver(taken(owed, offset))) for offset in range(5)]
+        twins = [asyncio.create_task(desk.deliver(taken(owed, offset))) for offset in range(5)]
         await receiver.until(lambda: len(receiver.requests) == 1)
         assert not any(twin.done() for twin in twins)  # acks must not run ahead of the one that is out
         door.opened.set()
@@ -326,7 +329,7 @@ async def test_a_twin_takes_over_from_one_that_was_cut_off(desk: Desk) -> None:
     async with Receiver(door := Door()) as receiver:
         subscription = desk.subscribe(receiver.url)
         owed = made.delivery(subscription)
-        first, *others = [asyncio.create_task(desk.deliverer.deliver(taken(owed, offset))) for offset in range(4)]
+        first, *others = [asyncio.create_task(desk.deliver(taken(owed, offset))) for offset in range(4)]
         await receiver.until(lambda: len(receiver.requests) == 1)
         first.cancel()
         await receiver.until(lambda: len(receiver.requests) == 2)
@@ -369,7 +372,7 @@ async def test_two_rounds_of_one_delivery_are_never_out_at_once(desk: Desk) -> N
         subscription = desk.subscribe(receiver.url)
         owed = made.delivery(subscription)
         rounds = (owed, replace(owed, round=REPLAY_1), replace(owed, round=REPLAY_2))
-        tasks = [asyncio.create_task(desk.deliverer.deliver(taken(each, at))) for at, each in enumerate(rounds)]
+        tasks = [asyncio.create_task(desk.deliver(taken(each, at))) for at, each in enumerate(rounds)]
         for sent in (1, 2, 3):
             await receiver.until(lambda sent=sent: len(receiver.requests) == sent)  # type: ignore[misc]
             gate.turn()
@@ -385,7 +388,7 @@ async def test_a_retry_that_waits_for_an_attempt_is_dropped_when_a_replay_came_m
         subscription = desk.subscribe(receiver.url)
         owed = made.delivery(subscription)
         records = (replace(owed, attempt=2), replace(owed, attempt=3), replace(owed, round=REPLAY_1))
-        tasks = [asyncio.create_task(desk.deliverer.deliver(taken(each, at))) for at, each in enumerate(records)]
+        tasks = [asyncio.create_task(desk.deliver(taken(each, at))) for at, each in enumerate(records)]
         for sent in (1, 2):
             await receiver.until(lambda sent=sent: len(receiver.requests) == sent)  # type: ignore[misc]
             gate.turn()
@@ -398,9 +401,9 @@ async def test_a_replay_takes_its_turn_when_the_attempt_before_it_was_cut_off(de
     async with Receiver(gate := Turnstile()) as receiver:
         subscription = desk.subscribe(receiver.url)
         owed = made.delivery(subscription)
-        first = asyncio.create_task(desk.deliverer.deliver(taken(owed, 1)))
+        first = asyncio.create_task(desk.deliver(taken(owed, 1)))
         await receiver.until(lambda: len(receiver.requests) == 1)
-        again = asyncio.create_task(desk.deliverer.deliver(taken(replace(owed, round=REPLAY_1), 2)))
+        again = asyncio.create_task(desk.deliver(taken(replace(owed, round=REPLAY_1), 2)))
         await asyncio.sleep(0)
         first.cancel()
         await receiver.until(lambda: len(receiver.requests) == 2)
@@ -421,12 +424,12 @@ async def test_what_waited_in_an_earlier_round_is_dropped_without_an_outcome(
         if read_from_the_topic:
             desk.rounds.note(owed.id, REPLAY_1, datetime.now(UTC))
         else:
-            await desk.deliverer.deliver(taken(replace(owed, round=REPLAY_1), 1))
+            await desk.deliver(taken(replace(owed, round=REPLAY_1), 1))
         before = skipped("round")
-        await desk.deliverer.deliver(taken(replace(owed, attempt=2), 2))
+        await desk.deliver(taken(replace(owed, attempt=2), 2))
         assert skipped("round") == before + 1
         own_retry = replace(owed, round=REPLAY_1, attempt=2)
-        await desk.deliverer.deliver(taken(own_retry, 3))
+        await desk.deliver(taken(own_retry, 3))
     assert set(replays_in(receiver)) == {REPLAY_1}
     assert {each.round for each in await desk.attempts(subscription)} == {REPLAY_1}
 
@@ -438,7 +441,7 @@ def skipped(why: str) -> float:
 async def test_a_failed_attempt_of_a_replay_waits_in_its_own_round(desk: Desk) -> None:
     async with Receiver(answers(503)) as receiver:
         subscription = desk.subscribe(receiver.url)
-        await desk.deliverer.deliver(taken(replace(made.delivery(subscription), round=REPLAY_1)))
+        await desk.deliver(taken(replace(made.delivery(subscription), round=REPLAY_1)))
     ((topic, retry),) = await desk.retries(subscription)
     assert (topic, retry.round, retry.attempt) == (TIERS[0], REPLAY_1, 2)
 
@@ -459,7 +462,7 @@ async def test_a_test_is_one_attempt_and_leaves_nothing_behind(
     async with Receiver(script) as receiver:
         subscription = desk.subscribe(receiver.url, enabled=enabled, **more)
         tried = replace(made.delivery(subscription), is_test=True, event_position=NOWHERE)
-        await desk.deliverer.deliver(taken(tried))
+        await desk.deliver(taken(tried))
     assert len(receiver.requests) == 1
     (attempt,) = await desk.attempts(subscription)
     assert (attempt.state, attempt.error_kind, attempt.is_test, attempt.next_attempt_at) == (state, kind, True, None)
@@ -470,7 +473,7 @@ async def test_a_test_is_one_attempt_and_leaves_nothing_behind(
 async def test_a_test_of_a_subscription_that_was_deleted_meanwhile_has_failed(desk: Desk) -> None:
     subscription = made.subscription(NOBODY)
     await desk.follower.start()
-    await desk.deliverer.deliver(taken(replace(made.delivery(subscription), is_test=True, event_position=NOWHERE)))
+    await desk.deliver(taken(replace(made.delivery(subscription), is_test=True, event_position=NOWHERE)))
     (attempt,) = await desk.attempts(subscription)
     assert (attempt.state, attempt.error_kind, attempt.is_test) == (AttemptState.FAILED, "deleted", True)
     assert await desk.letters(subscription) == []
@@ -481,7 +484,7 @@ async def test_what_nobody_can_read_is_quarantined_byte_for_byte_and_stops_nothi
     subscription = desk.subscribe(NOBODY)
     owed = made.delivery(subscription)
     value = encode(owed)[:cut]
-    await desk.deliverer.deliver(taken(owed, 41, value=value))
+    await desk.deliver(taken(owed, 41, value=value))
     (record,) = await desk.records(QUARANTINE, subscription)
     headers = dict(record.headers() or [])
     assert (record.value(), headers["__connect.errors.stage"]) == (value, STAGE.encode())
@@ -499,7 +502,7 @@ async def test_without_the_brokers_nothing_counts_as_done(desk: Desk) -> None:
         deliverer = desk.deliverer
         deliverer._producer = LoopProducer(records)
         with pytest.raises(ProducerClosed):
-            await deliverer.deliver(taken(owed))
+            await deliverer.deliver(taken(owed), made.turn())
     assert not desk.finished.has_sending(sending_of(owed))
     assert deliverer._under_way == {}
 
@@ -519,7 +522,7 @@ async def test_one_wide_line_an_attempt_and_no_secret_in_a_line_or_a_record(desk
         subscription = desk.subscribe(url, headers={"X-Api-Key": CREDENTIAL}, timeout_ms=300)
         owed = made.delivery(subscription, body=b'{"of":"the-body"}')
         with capture_logs() as lines:
-            await desk.deliverer.deliver(taken(owed))
+            await desk.deliver(taken(owed))
         signature = receiver.requests[0].headers["webhook-signature"].removeprefix("v1,")
     (line,) = [line for line in lines if line["event"] == "delivery.attempted"]
     assert (line["delivery_id"], line["subscription_id"], line["attempt"]) == (owed.id, subscription.id, 1)
@@ -545,6 +548,6 @@ async def test_a_subscription_that_this_worker_has_not_read_yet_is_waited_for(de
         records = RecordProducer({"bootstrap.servers": desk.bootstrap}, patience_s=10)
         change = Outgoing(SUBSCRIPTIONS, subscription.id.encode(), encode(subscription), [])
         await LoopProducer(records).send([change])
-        await desk.deliverer.deliver(taken(made.delivery(subscription)))
+        await desk.deliver(taken(made.delivery(subscription)))
         records.close()
     assert len(receiver.requests) == 1

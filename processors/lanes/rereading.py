@@ -1,0 +1,68 @@
+"""Reads again what was passed over for lanes that are behind, as soon as they have room: one scan a partition."""
+
+import asyncio
+from collections.abc import Callable
+
+from processors.intake import Taken
+from processors.lanes.lane import Lane, LaneId, Share
+from processors.lanes.memory import Memory
+from processors.lanes.scanner import Scan, Scanner, Want
+
+
+class Rereading:
+    """Asks the scanner, and lets what it finds into the lanes."""
+
+    def __init__(
+        self, scanner: Scanner, memory: Memory, *, queue: Callable[[Lane, Taken], None], on_read: Callable[[Lane], None]
+    ) -> None:
+        """Prepare; `queue` gets each record found, `on_read` each lane that was looked at."""
+        self._scanner = scanner
+        self._memory = memory
+        self._queue = queue
+        self._on_read = on_read
+
+    def if_wanted(self, lane: Lane) -> None:
+        """Read on for a lane soon, if it wants it."""
+        if lane.is_behind and self._memory.wants_more(lane):
+            self.soon(lane.share)
+
+    def soon(self, share: Share) -> None:
+        """Read on for all lanes of a partition that want it, when all that ask in this turn of the loop have asked."""
+        if not share.is_scanning and not share.dropped:
+            share.is_scanning = True
+            asyncio.get_running_loop().call_soon(self._scan, share)
+
+    def _scan(self, share: Share) -> None:
+        share.is_scanning = False
+        if share.dropped:
+            return
+        wanting = [lane for lane in share.behind.values() if self._memory.wants_more(lane)]
+        wants: dict[LaneId, Want] = {
+            lane.id: Want(lane.position, self._memory.room(lane) - len(lane.queue), self._memory.room_bytes(lane))
+            for lane in wanting
+        }
+        if wants:
+            share.is_scanning = True
+            end = max(lane.last for lane in wanting) + 1
+            scan = Scan(share.tp.topic, share.tp.partition, end, wants)
+            self._scanner.scan(scan, lambda done: self._take(share, done))
+
+    def _take(self, share: Share, scan: Scan) -> None:
+        share.is_scanning = False
+        if share.dropped:
+            return
+        for lane_id, want in scan.wants.items():
+            lane = share.behind.get(lane_id)
+            if lane is not None and lane.is_missing and lane.position == want.position:
+                self._refill(lane, want)
+        if any(self._memory.wants_more(lane) for lane in share.behind.values()):
+            self.soon(share)
+
+    def _refill(self, lane: Lane, want: Want) -> None:
+        lane.position = want.covered
+        if lane.position > lane.last:
+            lane.is_missing = False
+            lane.position = lane.last + 1
+        for taken in want.found:
+            self._queue(lane, taken)
+        self._on_read(lane)
