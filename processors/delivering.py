@@ -27,7 +27,7 @@ from processors.metrics import (
 )
 from processors.outcomes import ErrorKind, Outcome
 from processors.quarantining import quarantined
-from processors.retries import Retry, next_retry
+from processors.retries import Retry, jitter_of, next_retry
 from processors.rounds import CurrentRounds
 from processors.sending import Sender
 from processors.skipping import Finished, sending_of
@@ -115,6 +115,7 @@ class Deliverer:
         finished: Finished,
         rounds: CurrentRounds,
         schedule: Schedule,
+        retry_jitter: float = 0.0,
         worker: str,
     ) -> None:
         self._follower = follower
@@ -124,6 +125,7 @@ class Deliverer:
         self._finished = finished
         self._rounds = rounds
         self._schedule = schedule
+        self._retry_jitter = retry_jitter
         self._worker = worker
         self._under_way: dict[DeliveryId, asyncio.Future[None]] = {}
 
@@ -213,7 +215,10 @@ class Deliverer:
     def _retry_of(self, delivery: Delivery, outcome: Outcome) -> Retry | None:
         if outcome.is_success or outcome.is_final or delivery.is_test:
             return None
-        return next_retry(outcome.ended_at, delivery.attempt, self._schedule)
+        longer = jitter_of(delivery.id, delivery.attempt, self._retry_jitter)
+        return next_retry(
+            outcome.ended_at, delivery.attempt, self._schedule, longer=longer, retry_after=outcome.retry_after
+        )
 
     async def _outcome_of(self, delivery: Delivery, subscription: Subscription | None) -> Outcome:
         if subscription is None:

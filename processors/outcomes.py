@@ -19,6 +19,7 @@ class Outcome:
     """What one HTTP request came to. `error_kind` None is success; `status` None means that there was no answer.
 
     `response_body` is what was kept of the answer's raw bytes (not decompressed), `truncated` whether there was more.
+    `retry_after` is how long after `ended_at` the receiver wants to be left alone, None when it did not say.
     """
 
     started_at: datetime
@@ -31,6 +32,7 @@ class Outcome:
     response_headers: dict[str, str] | None = None
     response_body: bytes | None = None
     truncated: bool = False
+    retry_after: timedelta | None = None
 
     @property
     def is_success(self) -> bool:

@@ -19,6 +19,7 @@ from processors.dialling import blocked_address, guarded_connector
 from processors.endpoints import Endpoint
 from processors.interim import with_few_interim_answers
 from processors.outcomes import ErrorKind, Outcome, kind_of_status
+from processors.retry_after import wait_asked_for
 from schemas.headers import REPLAY_HEADER
 from schemas.records import FIRST_ROUND, Delivery
 from schemas.signing import SIGNATURE_HEADER, signed_headers
@@ -92,10 +93,10 @@ class Sender:
                 address=_refused_address(error),
                 request_headers=_kept_request(headers, endpoint),
             )
-        kind_or_none = kind_of_status(status)
+        kind_or_none, ended_at = kind_of_status(status), datetime.now(UTC)
         return Outcome(
             started_at=started_at,
-            ended_at=datetime.now(UTC),
+            ended_at=ended_at,
             error_kind=kind_or_none,
             error=None if kind_or_none is None else f"the receiver answered {status}",
             status=status,
@@ -104,6 +105,7 @@ class Sender:
             response_headers=_kept_response(answered),
             response_body=body[:KEPT_BYTES],
             truncated=truncated or len(body) > KEPT_BYTES,
+            retry_after=wait_asked_for(status, answered, started_at=started_at, ended_at=ended_at),
         )
 
     async def _exchange(self, endpoint: Endpoint, headers: Mapping[str, str], body: bytes) -> _Answer:

@@ -7,6 +7,7 @@ from typing import Annotated, Final
 from pydantic import BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from processors.retries import MOST_JITTER
 from producers.secret_settings import given_sealer
 from schemas.errors import InvalidInput
 from schemas.sealing import Sealer
@@ -32,6 +33,9 @@ class WorkerSettings(BaseSettings):
     retry_waits: Annotated[Schedule, NoDecode, BeforeValidator(_schedule)] = parse_schedule(DEFAULT_WAITS)
     """The waits between attempts, 1 to 20 durations between commas; one attempt more than waits. The preset
     `1m,2m,4m,8m,16m` makes 5 retries over half an hour."""
+    retry_jitter: float = Field(default=0.04, ge=0.0, le=MOST_JITTER)
+    """Up to which part of it a wait may be made longer, so that what failed together is not tried again together; 0
+    turns it off."""
     master_keys: SecretStr | None = None
     """The keys that open sealed secrets, `id:base64` between commas, the sealing one first."""
     master_keys_file: Path | None = None

@@ -9,11 +9,13 @@ from datetime import timedelta
 from typing import Final
 
 from processors.acks import CompletedPrefix
+from processors.retries import MOST_JITTER
 from producers.records import Outgoing
 from schemas.waits import largest_tier_within
 
 RECORD_BYTES: Final = 1200  # what a waiting record costs beside its value: measured 1.1–1.2 KB with key and 3 headers
 _SMALLEST_SHARE: Final = 256 * 1024  # bytes that every partition may hold, however full the room is
+_STAYS_WITHIN: Final = MOST_JITTER  # of its tier's wait; nobody behind it waits for longer than that either
 _RESUME_BELOW: Final = 0.5  # of a bound: with more, a partition would be stopped and started for every record
 
 
@@ -60,8 +62,13 @@ class Waiting:
 
 
 def released_at(due_at: float, *, appended_at: float, wait: timedelta) -> float:
-    """Return when a record leaves its tier: when it is due, or when the tier's wait is over, should that be earlier."""
-    return min(due_at, appended_at + wait.total_seconds())
+    """Return when a record leaves its tier: when it is due, or when the tier's wait is over, should that be earlier.
+
+    With up to _STAYS_WITHIN of the wait more, it stays until it is due: jitter must not send it through the shorter
+    tiers (of 24 h, 4 % are 58 minutes: 9 hops).
+    """
+    wait_s = wait.total_seconds()
+    return due_at if due_at <= appended_at + wait_s * (1 + _STAYS_WITHIN) else appended_at + wait_s
 
 
 def next_tier(due_at: float, now: float, tiers: Sequence[timedelta]) -> timedelta | None:

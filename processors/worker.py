@@ -88,6 +88,7 @@ async def run_worker(
         finished=finished,
         rounds=rounds,
         schedule=settings.retry_waits,
+        retry_jitter=settings.retry_jitter,
         worker=settings.worker_slot,
     )
 

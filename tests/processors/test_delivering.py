@@ -20,6 +20,7 @@ from processors.endpoints import Endpoints
 from processors.index import IndexFollower, SubscriptionIndex
 from processors.intake import Taken
 from processors.outcomes import ErrorKind
+from processors.retries import jitter_of
 from processors.rounds import CurrentRounds
 from processors.sending import MASKED, Sender
 from processors.skipping import Finished, sending_of
@@ -40,6 +41,7 @@ pytestmark = pytest.mark.kafka
 TIERS = [retry_topic(tier) for tier in SCHEDULE.tiers]
 OWN_DELIVER = f"{DELIVER}.of-a-test"  # these outcomes must not finish records that other tests' workers read
 NOBODY = "http://127.0.0.1:1/"
+JITTER = 0.05
 CREDENTIAL = "Bearer of-the-receiver"
 
 
@@ -136,6 +138,7 @@ async def desk(topics: str, written: Topics, producer: LoopProducer) -> AsyncIte
             finished=finished,
             rounds=rounds,
             schedule=SCHEDULE,
+            retry_jitter=JITTER,
             worker="slot-7",
         )
         yield Desk(topics, written, deliverer, follower, index, finished, rounds)
@@ -177,7 +180,7 @@ async def test_a_success_is_one_request_and_one_outcome(desk: Desk) -> None:
     assert await desk.letters(subscription) == []
 
 
-async def test_a_failure_waits_in_the_tier_of_its_wait_from_the_end_of_the_attempt(desk: Desk) -> None:
+async def test_a_failure_waits_in_the_tier_of_its_wait_and_its_jitter_from_the_end_of_the_attempt(desk: Desk) -> None:
     async with Receiver(answers(503)) as receiver:
         subscription = desk.subscribe(receiver.url)
         owed = made.delivery(subscription, traceparent="00-" + "1" * 32 + "-" + "2" * 16 + "-01")
@@ -186,7 +189,7 @@ async def test_a_failure_waits_in_the_tier_of_its_wait_from_the_end_of_the_attem
     (attempt,) = await desk.attempts(subscription)
     assert topic == TIERS[0]
     assert (attempt.state, attempt.status, attempt.next_attempt_at) == (AttemptState.RETRYING, 503, retry.due_at)
-    ended = retry.due_at - SCHEDULE.waits[0]
+    ended = retry.due_at - SCHEDULE.waits[0] * (1 + jitter_of(owed.id, 1, JITTER))
     assert 0 <= (ended - attempt.started_at) / timedelta(milliseconds=1) <= attempt.duration_ms
     assert retry.history[0].duration_ms == attempt.duration_ms
     assert (retry.history[0].attempt, retry.history[0].error_kind, retry.history[0].status) == (1, "http", 503)
@@ -196,6 +199,33 @@ async def test_a_failure_waits_in_the_tier_of_its_wait_from_the_end_of_the_attem
     (record,) = await desk.records(topic, subscription)
     assert (record.headers() or []) == delivery_headers(retry)
     assert await desk.letters(subscription) == []
+
+
+@pytest.mark.parametrize(("status", "asked_s", "tier"), [(429, 90, 1), (503, 1, 0), (503, 2, 1), (429, 1.0e30, 1)])
+async def test_what_the_receiver_asks_for_is_waited_for_exactly(
+    desk: Desk, status: int, asked_s: float, tier: int
+) -> None:
+    async with Receiver(answers(status, f"Retry-After: {asked_s:.0f}")) as receiver:
+        subscription = desk.subscribe(receiver.url)
+        await desk.deliverer.deliver(taken(made.delivery(subscription)))
+    ((topic, retry),) = await desk.retries(subscription)
+    (attempt,) = await desk.attempts(subscription)
+    assert topic == TIERS[tier]
+    assert attempt.next_attempt_at == retry.due_at
+    ended = retry.due_at - min(timedelta(days=1), timedelta(seconds=min(asked_s, 1e6)))
+    assert 0 <= (ended - attempt.started_at) / timedelta(milliseconds=1) <= attempt.duration_ms
+
+
+async def test_a_receiver_that_asks_again_and_again_gets_no_further_attempts(desk: Desk) -> None:
+    async with Receiver(answers(429, "Retry-After: 1")) as receiver:
+        subscription = desk.subscribe(receiver.url)
+        await desk.deliverer.deliver(taken(made.delivery(subscription)))
+        for attempt in range(2):
+            _, retry = (await desk.retries(subscription))[attempt]
+            await desk.deliverer.deliver(taken(retry, 42 + attempt))
+    assert len(receiver.requests) == SCHEDULE.attempts
+    (letter,) = await desk.letters(subscription)
+    assert (letter.status, len(letter.delivery.history)) == (429, SCHEDULE.attempts)
 
 
 async def test_a_delivery_that_always_fails_walks_the_schedule_and_dies_with_its_history(desk: Desk) -> None:

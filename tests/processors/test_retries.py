@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processors.retries import Retry, next_retry
+from processors.retries import MOST_JITTER, Retry, jitter_of, next_retry
+from processors.retry_after import LONGEST
+from schemas.ids import DeliveryId
 from schemas.topics import retry_topic
 from schemas.waits import DEFAULT_WAITS, FIVE_RETRIES, LONGEST_WAIT, Schedule, parse_schedule
 
@@ -63,3 +65,51 @@ def test_every_retry_waits_in_a_tier_that_exists(schedule: Schedule) -> None:
         retry = next_retry(ENDED, failures, schedule)
         assert retry is not None
         assert retry_topic(retry.tier) in declared
+
+
+@given(schedules, st.floats(0, MOST_JITTER), st.data())
+def test_jitter_makes_no_retry_early_nor_over_5_percent_late_and_keeps_its_tier(
+    schedule: Schedule, longer: float, data: st.DataObject
+) -> None:
+    failures = data.draw(st.integers(1, len(schedule.waits)))
+    wait = schedule.waits[failures - 1]
+    retry = next_retry(ENDED, failures, schedule, longer=longer)
+    assert retry is not None
+    assert wait <= retry.due_at - ENDED <= wait * 1.05 + timedelta(microseconds=1)
+    assert retry.tier == wait
+
+
+def test_what_failed_together_comes_back_evenly_spread() -> None:
+    drawn = [jitter_of(DeliveryId(f"dlv_{number:032x}"), 1, 0.04) for number in range(10_000)]
+    assert all(0 <= each < 0.04 for each in drawn)
+    tenths = [sum(tenth <= each / 0.004 < tenth + 1 for each in drawn) for tenth in range(10)]
+    assert all(850 < count < 1150 for count in tenths)  # 1,000 each; 5 standard deviations are 150
+
+
+def test_jitter_is_the_same_for_the_same_attempt_and_another_for_the_next() -> None:
+    one = DeliveryId("dlv_1")
+    assert jitter_of(one, 1, 0.04) == jitter_of(one, 1, 0.04)
+    assert len({jitter_of(one, attempt, 0.04) for attempt in range(1, 8)}) == 7
+    assert jitter_of(one, 1, 0.0) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("asked", "tier"),
+    [
+        (timedelta(seconds=1), MINUTE),  # below the shortest: the mover keeps it until it is due
+        (timedelta(seconds=59), MINUTE),
+        (MINUTE, MINUTE),
+        (timedelta(seconds=299), MINUTE),
+        (6 * MINUTE, 5 * MINUTE),
+        (LONGEST, 24 * HOUR),
+    ],
+)
+def test_what_the_receiver_asked_for_takes_the_place_of_the_wait_exactly(asked: timedelta, tier: timedelta) -> None:
+    schedule = parse_schedule(DEFAULT_WAITS)
+    for failures in range(1, 7):
+        retry = next_retry(ENDED, failures, schedule, longer=0.05, retry_after=asked)
+        assert retry == Retry(ENDED + asked, tier)
+
+
+def test_what_the_receiver_asked_for_gives_no_further_attempts() -> None:
+    assert next_retry(ENDED, 7, parse_schedule(DEFAULT_WAITS), retry_after=MINUTE) is None

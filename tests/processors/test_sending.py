@@ -218,6 +218,16 @@ async def test_a_status_is_what_the_attempt_came_to(
     assert outcome.address.startswith("127.0.0.1:")
 
 
+@pytest.mark.parametrize("name", ["Retry-After", "retry-after", "RETRY-AFTER"])
+async def test_a_receiver_can_ask_to_be_left_alone(sender: Sender, name: str) -> None:
+    outcome = await sent_to(sender, answers(429, f"{name}: 120"))
+    assert outcome.retry_after == timedelta(minutes=2)
+
+
+async def test_who_has_the_delivery_asks_for_nothing(sender: Sender) -> None:
+    assert (await sent_to(sender, answers(204, "Retry-After: 120"))).retry_after is None
+
+
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 async def test_a_redirect_is_a_failure_and_nobody_calls_its_target(sender: Sender, status: int) -> None:
     async with Receiver(answers(204)) as target:

@@ -18,6 +18,8 @@ TIERS = (timedelta(minutes=1), timedelta(minutes=5))
         (54, 0, 54),  # shorter than its tier: on time all the same
         (300, 0, 60),  # longer: its tier's wait is over first
         (300, 90, -30),  # the mover stood still meanwhile
+        (63, 0, 63),  # jitter: no further tier for so little
+        (63.1, 0, 60),
         (-5, 0, -5),
         (30, -3600, 30),  # the appender's clock ran an hour ahead
     ],
