@@ -1,6 +1,7 @@
 """From a client's thread to the event loop: calls are collected, so that one wake-up carries many."""
 
 import asyncio
+import math
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -53,11 +54,15 @@ class LoopProducer:
         self._producer = producer
         self._loop = asyncio.get_running_loop()
         self._serving = False
+        self._line = asyncio.Lock()
+        self._in_line = 0
 
     async def send(self, records: Sequence[Outgoing]) -> None:
         """Return when the brokers have all of `records`; raises the first ProducingError once all are reported.
 
-        While the queue is full it waits without holding up the loop, 10 s at most a record (QueueFull).
+        They are queued in the order of the calls, all before the first wait of this one unless the queue is full. While
+        it is full this waits without holding up the loop, 10 s at most a record (QueueFull), and who comes later waits
+        behind it: ordered deliveries are as ordered as their records here.
         """
         if not records:
             return
@@ -84,21 +89,29 @@ class LoopProducer:
             done.cancel()  # of a caller who was cancelled: nobody is left to hear the reports
 
     async def _queue(self, record: Outgoing, report: Report) -> None:
+        if not self._in_line and self._is_settled(record, report):
+            return
         deadline = self._loop.time() + _QUEUE_WITHIN_S
-        while True:
-            try:
-                self._producer.produce(record, report, wait_s=0)
-            except QueueFull as error:
-                if self._loop.time() >= deadline:
-                    report(error)
-                    return
-            except ProducingError as error:
-                report(error)  # as the brokers' own refusals: the records before it are still on their way
-                return
-            else:
-                return
-            self._start_serving()
-            await asyncio.sleep(_SERVE_EVERY_S)
+        self._in_line += 1  # the lock alone is free for a moment between one who waited and the next
+        try:
+            async with self._line:
+                while not self._is_settled(record, report, deadline=deadline):
+                    self._start_serving()
+                    await asyncio.sleep(_SERVE_EVERY_S)
+        finally:
+            self._in_line -= 1
+
+    def _is_settled(self, record: Outgoing, report: Report, *, deadline: float = math.inf) -> bool:
+        """Queue a record or report why not; return False while there is no room for it."""
+        try:
+            self._producer.produce(record, report, wait_s=0)
+        except QueueFull as error:
+            if self._loop.time() < deadline:
+                return False
+            report(error)
+        except ProducingError as error:
+            report(error)  # as the brokers' own refusals: the records before it are still on their way
+        return True
 
     def _start_serving(self) -> None:
         if not self._serving:

@@ -146,6 +146,40 @@ async def test_more_than_the_queue_holds_goes_through_while_the_loop_runs_on(boo
     producer.close(0)
 
 
+@pytest.mark.kafka
+async def test_while_the_queue_is_full_nobody_overtakes(bootstrap: str, topic: str) -> None:
+    """Events of one key are routed by one call each: their deliveries must come in the order of the calls."""
+    producer = producer_to(bootstrap, most_waiting=3)
+    sending = LoopProducer(producer)
+    calls = []
+    for number in range(0, 300, 3):
+        calls.append(asyncio.create_task(sending.send(numbered(topic, range(number, number + 3)))))
+        if number % 30 == 0:
+            await asyncio.sleep(0.005)  # some come while others wait and the queue has just got room
+    await asyncio.gather(*calls)
+    numbers = [int(message.value() or b"") for message in await asyncio.to_thread(arrived_on, bootstrap, topic)]
+    firsts = [number for number in numbers if number % 3 == 0]
+    assert firsts == sorted(firsts)
+    for number in firsts:  # the records of one call too, though another's may stand between them
+        own = [each for each in numbers if number <= each < number + 3]
+        assert own == [number, number + 1, number + 2]
+    producer.close(0)
+
+
+@pytest.mark.kafka
+async def test_one_who_gives_up_in_the_line_holds_up_nobody(bootstrap: str, topic: str) -> None:
+    producer = producer_to(bootstrap, most_waiting=2)
+    sending = LoopProducer(producer)
+    calls = [asyncio.create_task(sending.send(numbered(topic, range(n, n + 1)))) for n in range(20)]
+    await asyncio.sleep(0)
+    for cancelled in calls[4:8]:
+        cancelled.cancel()
+    await asyncio.gather(*calls, return_exceptions=True)
+    arrived = [int(message.value() or b"") for message in await asyncio.to_thread(arrived_on, bootstrap, topic)]
+    assert arrived == [*range(4), *range(8, 20)]
+    producer.close(0)
+
+
 async def test_a_queue_that_stays_full_is_said_and_holds_nobody_up_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(handover, "_QUEUE_WITHIN_S", 0.1)
     producer = producer_to(closed_port(), patience_s=1, most_waiting=2)
