@@ -7,7 +7,7 @@ nothing of a partition is worked off before what an earlier holder finished is k
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -74,12 +74,19 @@ class _Share:
 
     tp: TP
     acks: CompletedPrefix[Event]
-    queue: deque[Taken] = field(default_factory=deque)
     next_offset: int = 0
     records: int = 0
     bytes: int = 0
     paused: bool = False
     dropped: bool = False
+
+
+@dataclass(slots=True)
+class _Queue:
+    """Records that have not begun and whose turns are one, in the order in which they came."""
+
+    turn: Hashable
+    records: deque[tuple[Taken, _Share]] = field(default_factory=deque)
 
 
 class Intake:
@@ -94,6 +101,7 @@ class Intake:
         most_records: int,
         most_bytes: int,
         prepare: Callable[[int | None], Awaitable[None]] | None = None,
+        turn_of: Callable[[Taken], Hashable] | None = None,
         on_failure: Callable[[BaseException], None],
     ) -> None:
         """Prepare.
@@ -101,7 +109,8 @@ class Intake:
         `work` does one record and returns when its consequences are durable; what it raises is handed to `on_failure`,
         which ends the process, and the record is read again. `prepare` runs once a generation, whose number it gets,
         before the first record of it is worked off. `most_at_once` bounds the tasks; `most_records` and `most_bytes`,
-        per partition, what is held in memory.
+        per partition, what is held in memory. Records begin in turns: one of each partition, or of each different
+        `turn_of`; those with one turn begin in the order in which they came.
         """
         self._work = work
         self._flow = flow
@@ -111,9 +120,10 @@ class Intake:
         self._prepare = prepare
         self._on_failure = on_failure
         self._shares: dict[TP, _Share] = {}
-        self._turns: deque[_Share] = (
-            deque()
-        )  # the partitions with records that have not begun, whose turn is next first
+        self._turn_of = turn_of
+        self._queues: dict[Hashable, _Queue] = {}  # those with records
+        self._turns: deque[_Queue] = deque()  # the same, whose turn is next first
+        self._waiting = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._generation: int | None = -1
         self._ready = prepare is None
@@ -130,7 +140,7 @@ class Intake:
     @property
     def waiting(self) -> int:
         """How many records are queued in memory."""
-        return sum(len(share.queue) for share in self._turns)
+        return self._waiting
 
     async def take_all(self, events: AsyncIterator[Event]) -> None:
         """Take every event as it comes: an agent's body."""
@@ -162,15 +172,13 @@ class Intake:
         if share.records >= self._most_records or share.bytes >= self._most_bytes:
             share.paused = True
             self._flow().on_buffer_full(share.tp)
-        if not share.queue:
-            self._turns.append(share)
-        share.queue.append(taken)
+        self._enqueue(taken, share)
         self._start_tasks()
 
     async def stop(self, within_s: float) -> int:
         """Take nothing more, drop what has not begun, let the rest end; return how many were cut off."""
         self._accepting = False
-        self._turns.clear()
+        self._forget_queues()
         for task in self._background:
             task.cancel()
         if self._tasks:
@@ -186,7 +194,7 @@ class Intake:
         for share in self._shares.values():
             share.dropped = True
         self._shares.clear()
-        self._turns.clear()
+        self._forget_queues()
         if self._prepare is not None:
             self._ready = False
             task = asyncio.create_task(self._get_ready(self._prepare, generation))
@@ -231,16 +239,33 @@ class Intake:
         self._starting = True
         asyncio.get_running_loop().call_soon(self._start_more)
 
+    def _enqueue(self, taken: Taken, share: _Share) -> None:
+        turn = share.tp if self._turn_of is None else self._turn_of(taken)
+        queue = self._queues.get(turn)
+        if queue is None:
+            queue = self._queues[turn] = _Queue(turn)
+            self._turns.append(queue)
+        queue.records.append((taken, share))
+        self._waiting += 1
+
     def _next(self) -> tuple[Taken, _Share]:
-        """Take out the next record: partitions take turns, or thousands for one slow endpoint would hold up all others.
+        """Take out the next record, of whoever's turn it is: thousands of one would hold up all others.
 
         The watchdog would end a worker in which a partition waits for longer than it has patience.
         """
-        share = self._turns.popleft()
-        taken = share.queue.popleft()
-        if share.queue:
-            self._turns.append(share)
+        queue = self._turns.popleft()
+        taken, share = queue.records.popleft()
+        self._waiting -= 1
+        if queue.records:
+            self._turns.append(queue)
+        else:
+            del self._queues[queue.turn]
         return taken, share
+
+    def _forget_queues(self) -> None:
+        self._queues.clear()
+        self._turns.clear()
+        self._waiting = 0
 
     def _start_more(self) -> None:
         self._starting = False

@@ -17,7 +17,7 @@ from producers.records import Outgoing
 from schemas.codec import UnreadableRecord, decode, encode
 from schemas.envelope import body_of
 from schemas.errors import InvalidInput
-from schemas.headers import TRACEPARENT, delivery_headers, is_traceparent
+from schemas.headers import ORGANIZATION, TRACEPARENT, delivery_headers, is_traceparent
 from schemas.ids import append_time_of, delivery_id_of, is_organization_id, is_time_ordered, new_attempt_id
 from schemas.records import FIRST_ROUND, Attempt, AttemptState, Delivery, Event, Position, Subscription
 from schemas.topics import ATTEMPTS, DELIVER
@@ -92,6 +92,20 @@ def checked_event(value: bytes | None) -> Event:
     if not is_organization_id(event.organization_id):
         raise InvalidInput("must be 1 to 100 letters, digits and . _ : -", pointer="/organization_id")
     return event
+
+
+def organization_of(taken: Taken) -> bytes:
+    """Return whose turn an event takes in routing: its organization's, b"" when nobody can read it.
+
+    Our publisher says it in a header. Of other clients' records the value says it, which costs a decoding more (10 µs).
+    """
+    for name, value in taken.headers:
+        if name == ORGANIZATION:
+            return value
+    try:
+        return decode(Event, taken.value).organization_id.encode()
+    except UnreadableRecord:
+        return b""
 
 
 class Router:

@@ -28,7 +28,7 @@ from processors.lanes.takeover import Takeovers
 from processors.metrics import RECORDS_QUARANTINED
 from processors.quarantining import quarantined
 from processors.rounds import CurrentRounds, rounds_follower
-from processors.routing import Router
+from processors.routing import Router, organization_of
 from processors.sending import Sender
 from processors.settings import WorkerSettings
 from processors.skipping import Finished, OutcomeTail
@@ -130,8 +130,10 @@ async def run_worker(
             router.route,
             flow=flow,
             most_at_once=MOST_ROUTED_AT_ONCE,
-            most_records=settings.most_held_records,
-            most_bytes=settings.most_held_bytes,
+            most_records=settings.most_held_events,
+            most_bytes=settings.most_held_event_bytes,
+            most_bytes_in_all=settings.most_held_event_bytes,
+            turn_of=organization_of,
             on_failure=failure.note,
         ),
         delivering=dispatcher(DELIVER, live=settings.most_in_flight, behind=settings.most_behind),

@@ -2,12 +2,12 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Hashable
 from dataclasses import dataclass, field
 
 import pytest
 from faust.types import TP
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from processors.intake import Event, Intake, Taken
@@ -63,7 +63,13 @@ class Bench:
     """An intake whose work ends when the test says so."""
 
     def __init__(
-        self, *, most_at_once: int = 100, most_records: int = 1000, most_bytes: int = 1 << 20, prepares: bool = False
+        self,
+        *,
+        most_at_once: int = 100,
+        most_records: int = 1000,
+        most_bytes: int = 1 << 20,
+        prepares: bool = False,
+        turn_of: Callable[[Taken], Hashable] | None = None,
     ) -> None:
         self.valve = Valve()
         self.acked: list[tuple[Place, int]] = []
@@ -81,6 +87,7 @@ class Bench:
             most_records=most_records,
             most_bytes=most_bytes,
             prepare=self._prepare if prepares else None,
+            turn_of=turn_of,
             on_failure=self.failures.append,
         )
 
@@ -137,6 +144,7 @@ async def test_what_finishes_early_is_acked_when_all_before_it_is_done() -> None
     assert offsets(bench.acked) == [5, 6, 8]
 
 
+@settings(deadline=None)  # many turns of the loop
 @given(st.permutations(range(12)), st.lists(st.sampled_from([DELIVER_0, DELIVER_1]), min_size=12, max_size=12))
 def test_any_order_of_completions_acks_each_partitions_prefix_in_order(order: list[int], places: list[Place]) -> None:
     async def run() -> None:
@@ -182,6 +190,53 @@ async def test_partitions_take_turns_so_that_a_slow_endpoints_backlog_holds_up_i
     for offset, place in ((100, DELIVER_0), (101, DELIVER_0), (200, DELIVER_1), (102, DELIVER_0), (201, DELIVER_1)):
         await bench.finish(offset, place=place)
     assert bench.working_on == [100, 101, 200, 102, 201, 103]  # 101 was first in line before the other one came
+
+
+async def test_one_of_another_turn_begins_before_the_rest_of_a_burst_that_came_first() -> None:
+    bench = Bench(most_at_once=1, turn_of=lambda taken: taken.value)
+    bench.take(*range(50), value=b"org_a")
+    bench.take(50, value=b"org_b")
+    bench.take(51, value=b"org_c")
+    await bench.finish(0, 1, 50, 51)
+    assert bench.working_on == [0, 1, 50, 51, 2]
+    assert offsets(bench.acked) == [0, 1]  # acks stay those of the partition
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(st.tuples(st.sampled_from([DELIVER_0, DELIVER_1]), st.sampled_from("abc")), max_size=40), st.data())
+def test_turns_keep_the_order_of_what_has_one_turn_over_all_its_partitions(
+    records: list[tuple[Place, str]], data: st.DataObject
+) -> None:
+    async def run() -> None:
+        bench = Bench(most_at_once=1, turn_of=lambda taken: taken.value)
+        ends = {DELIVER_0: 0, DELIVER_1: 0}
+        came: list[tuple[str, Place, int]] = []
+        for place, turn in records:
+            bench.take(ends[place], place=place, value=turn.encode())
+            came.append((turn, place, ends[place]))
+            ends[place] += 1
+            if data.draw(st.booleans()):
+                await _finish_all(bench, at_most=1)
+        await _finish_all(bench, at_most=len(records))
+        begun = [
+            ((each.value or b"").decode(), (each.position.topic, each.position.partition), each.position.offset)
+            for each in bench.begun
+        ]
+        assert sorted(begun) == sorted(came)
+        for turn in "abc":
+            assert [each for each in begun if each[0] == turn] == [each for each in came if each[0] == turn]
+        assert sorted(bench.acked) == sorted((place, offset) for _, place, offset in came)
+
+    asyncio.run(run())
+
+
+async def _finish_all(bench: Bench, *, at_most: int) -> None:
+    """End what is begun, one after the other."""
+    await settled()
+    for _ in range(at_most):
+        if bench.intake.in_flight:
+            position = bench.begun[-1].position
+            await bench.finish(position.offset, place=(position.topic, position.partition))
 
 
 async def test_what_is_taken_is_worked_on_as_it_came() -> None:

@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 from processors.index import SubscriptionIndex
 from processors.intake import Taken
 from processors.quarantining import LEFT_OUT, MOST_BYTES
-from processors.routing import STAGE, Router, checked_event, deliveries_of
+from processors.routing import STAGE, Router, checked_event, deliveries_of, organization_of
 from producers.handover import LoopProducer
 from schemas.codec import UnreadableRecord, decode, encode
 from schemas.errors import InvalidInput
+from schemas.headers import event_headers
 from schemas.ids import EventId, OrganizationId, delivery_id_of, is_time_ordered, made_at
 from schemas.records import Attempt, AttemptState, Delivery, Event, Position, Subscription
 from schemas.topics import ATTEMPTS, DELIVER, EVENTS, QUARANTINE
@@ -50,6 +51,13 @@ def event_of(moment: datetime) -> Event:
     time_ms = (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
     fresh = made.event()
     return replace(fresh, id=EventId(f"evt_{time_ms:012x}{fresh.id[-20:]}"))
+
+
+def test_an_events_turn_is_its_organizations_by_header_or_by_value() -> None:
+    event = made.event(organization=OrganizationId("org_7"))
+    ours = taken(b"not decoded", headers=event_headers(event, source="/"))
+    assert organization_of(ours) == organization_of(taken(encode(event))) == b"org_7"
+    assert organization_of(taken(b"unreadable")) == organization_of(taken(None)) == b""
 
 
 def test_each_subscription_is_owed_one_delivery_of_the_same_bytes() -> None:

@@ -36,6 +36,7 @@ def test_an_event_carries_cloudevents_attributes() -> None:
         ("ce_type", b"user.created"),
         ("ce_source", b"/billing"),
         ("ce_time", b"2026-11-21T00:00:00+00:00"),
+        ("hookline_organization", b"x"),
     ]
 
 
