@@ -20,6 +20,7 @@ from schemas.records import Position
 log = structlog.get_logger("processors.intake")
 
 _STARTED_A_TURN: Final = 4
+_SMALLEST_SHARE: Final = 1024 * 1024  # bytes that a partition may hold, however much the others do
 _RESUME_BELOW: Final = 0.5  # of the bounds: with less, a paused partition could run dry before the next poll
 
 
@@ -100,6 +101,7 @@ class Intake:
         most_at_once: int,
         most_records: int,
         most_bytes: int,
+        most_bytes_in_all: int | None = None,
         prepare: Callable[[int | None], Awaitable[None]] | None = None,
         turn_of: Callable[[Taken], Hashable] | None = None,
         on_failure: Callable[[BaseException], None],
@@ -109,14 +111,17 @@ class Intake:
         `work` does one record and returns when its consequences are durable; what it raises is handed to `on_failure`,
         which ends the process, and the record is read again. `prepare` runs once a generation, whose number it gets,
         before the first record of it is worked off. `most_at_once` bounds the tasks; `most_records` and `most_bytes`,
-        per partition, what is held in memory. Records begin in turns: one of each partition, or of each different
-        `turn_of`; those with one turn begin in the order in which they came.
+        per partition, what is held in memory; `most_bytes_in_all` that of all together, of which a partition may hold
+        as much as is free: one busy partition half of it, and any always _SMALLEST_SHARE. Records begin in turns: one
+        of each partition, or of each different `turn_of`; those with one turn begin in the order in which they came.
         """
         self._work = work
         self._flow = flow
         self._most_at_once = most_at_once
         self._most_records = most_records
         self._most_bytes = most_bytes
+        self._most_bytes_in_all = most_bytes_in_all
+        self._bytes = 0
         self._prepare = prepare
         self._on_failure = on_failure
         self._shares: dict[TP, _Share] = {}
@@ -169,7 +174,8 @@ class Intake:
         )
         share.records += 1
         share.bytes += len(value or b"")
-        if share.records >= self._most_records or share.bytes >= self._most_bytes:
+        self._bytes += len(value or b"")
+        if share.records >= self._most_records or share.bytes >= self._most_bytes_of_one():
             share.paused = True
             self._flow().on_buffer_full(share.tp)
         self._enqueue(taken, share)
@@ -194,6 +200,7 @@ class Intake:
         for share in self._shares.values():
             share.dropped = True
         self._shares.clear()
+        self._bytes = 0
         self._forget_queues()
         if self._prepare is not None:
             self._ready = False
@@ -278,6 +285,7 @@ class Intake:
         share.bytes -= len(taken.value or b"")
         if share.dropped:
             return  # the partition was taken from us meanwhile: the next holder finds the outcome in its skip set
+        self._bytes -= len(taken.value or b"")
         for event in share.acks.complete(taken.position.offset):
             event.ack()
         if share.paused and self._is_below_bounds(share):
@@ -285,7 +293,13 @@ class Intake:
             self._flow().on_buffer_drop(share.tp)
 
     def _is_below_bounds(self, share: _Share) -> bool:
-        return share.records <= self._most_records * _RESUME_BELOW and share.bytes <= self._most_bytes * _RESUME_BELOW
+        most_bytes = self._most_bytes_of_one()
+        return share.records <= self._most_records * _RESUME_BELOW and share.bytes <= most_bytes * _RESUME_BELOW
+
+    def _most_bytes_of_one(self) -> int:
+        if self._most_bytes_in_all is None:
+            return self._most_bytes
+        return min(self._most_bytes, max(_SMALLEST_SHARE, self._most_bytes_in_all - self._bytes))
 
     def _on_done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

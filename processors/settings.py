@@ -70,6 +70,11 @@ class WorkerSettings(BaseSettings):
     """Records of one partition that may be unacknowledged before a worker stops reading that partition."""
     most_held_bytes: int = Field(default=16 * 1024 * 1024, ge=1024)
     """The same in bytes of their values."""
+    most_held_events: int = Field(default=50_000, ge=10)
+    """Events of one partition that a worker keeps in memory before it stops reading it: what lets organizations take
+    turns. An event behind more of another organization's waits for its place among them."""
+    most_held_event_bytes: int = Field(default=128 * 1024 * 1024, ge=1024)
+    """The same in bytes, of all partitions together; one alone may have half. Beside them, an event costs 2 KB."""
     session_timeout_s: float = Field(default=6.0, ge=6.0, le=60.0)
     """How long a killed worker's partitions stand still when it does not come back."""
     stop_within_s: float = Field(default=25.0, ge=0.0, le=300.0)
