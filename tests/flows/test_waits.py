@@ -24,8 +24,8 @@ pytestmark = [pytest.mark.flow, pytest.mark.kafka, pytest.mark.postgres, pytest.
 
 WAITS = "200ms,500ms,1s,2s,3s,5s"
 SCHEDULE = parse_schedule(WAITS)
-DELIVERIES = 3400  # 20,400 records through the tiers
-PER_S = 120
+DELIVERIES = 600  # 3,600 records through the tiers
+PER_S = 30
 SUBSCRIPTIONS = 8  # the first has 90 % of the deliveries, and so has its partition
 JITTER = 0.04
 LATE = timedelta(seconds=1)

@@ -1,5 +1,6 @@
 """Records leave their waiting tier when they are due: never early, less than a second late, none lost. Real Kafka."""
 
+import math
 import random
 import time
 from collections.abc import Callable
@@ -94,6 +95,49 @@ def test_kill_9_loses_nothing_and_moves_nothing_early(bootstrap: str) -> None:
     assert not any(one.is_early for one in arrived)
     twice = len(arrived) - len(deliveries)
     assert twice <= 1000  # what became finished since the last commit, a quarter of a second before
+
+
+@pytest.mark.alone
+def test_six_tiers_a_skewed_partition_and_two_kills_are_never_early_and_little_late(bootstrap: str) -> None:
+    """90 % of 20,000 records on one partition; what is due while no mover runs is late by its absence, no more."""
+    tiers = [timedelta(milliseconds=each) for each in (200, 500, 1000, 2000, 3000, 5000)]
+    stage = Stage(bootstrap, tiers).create()
+    draw = random.Random(5)
+    deliveries = [waiting(due_in_s=draw.uniform(4, 16), sequence=n) for n in range(20_000)]
+    share = len(deliveries) // len(tiers) + 1
+    for number, tier in enumerate(tiers):  # shorter ones than what remains: they hop
+        own = deliveries[number * share : (number + 1) * share]
+        stage.put(tier, own[: len(own) * 9 // 10], partition=0)
+        for partition in (1, 2, 3):
+            stage.put(tier, own[len(own) * 9 // 10 :][partition - 1 :: 3], partition=partition)
+    away: list[tuple[float, float]] = []
+    for _ in range(2):
+        with process(stage) as mover:
+            _moved_one_after(stage, time.time() + 2)
+            mover.kill()
+            mover.wait()
+        away.append((time.time(), 0.0))
+    with process(stage):
+        arrived = stage.arrived(stage.deliver, all_of(deliveries), within_s=60)
+    assert not any(one.is_early for one in arrived)
+    first: dict[str, float] = {}
+    for one in arrived:
+        first[one.delivery.id] = min(one.at, first.get(one.delivery.id, math.inf))
+    due = {delivery.id: delivery.due_at.timestamp() for delivery in deliveries}
+    moves = sorted(first.values())
+    away = [(killed, next(at for at in moves if at > killed + 0.01)) for killed, _ in away]
+    counted = [
+        first[each] - at for each, at in due.items() if not any(begin - 1 <= at <= end + 1 for begin, end in away)
+    ]
+    late = sorted(counted)[len(counted) * 99 // 100]
+    print(f"{len(counted)} of {len(due)} were not due around a kill (away {[round(e - b, 2) for b, e in away]} s):")
+    print(f"p99 {late:.3f} max {max(counted):.3f} s late; {len(arrived) - len(due)} moved twice")
+    assert len(counted) > 8000
+    assert late < 1
+
+
+def _moved_one_after(stage: Stage, moment: float) -> None:
+    stage.arrived(stage.deliver, lambda arrived: bool(arrived) and max(one.at for one in arrived) > moment)
 
 
 def test_a_mover_that_was_killed_goes_on_within_a_second_of_its_return(bootstrap: str) -> None:
