@@ -17,11 +17,14 @@ from pathlib import Path
 import httpx
 import psutil
 from aiokafka.partitioner import DefaultPartitioner
+from confluent_kafka import Consumer, TopicPartition
 
 from bench.deliveries import receiving
 from compose.stack import Stack
 from producers import Publisher
-from schemas.topics import DEFAULT_PARTITIONS
+from schemas.codec import decode
+from schemas.records import Attempt
+from schemas.topics import ATTEMPTS, DEFAULT_PARTITIONS
 
 FAN_OUT = 3
 EVERY_S = 0.1
@@ -67,6 +70,7 @@ async def _run(stack: Stack, receiver: str, asked: argparse.Namespace) -> int:
     print(f"worker's memory {resident / 1e6:.0f} MB before, {max(memory) / 1e6:.0f} MB at most")
     _print("B alone", alone, arrived)
     _print("B beside the burst", beside, arrived)
+    _print("  until routed", beside, await asyncio.to_thread(_routed, stack))
     return 0 if {**warm, **alone, **beside}.keys() <= arrived.keys() else 1
 
 
@@ -119,6 +123,19 @@ def _watch(receiver: str, worker: psutil.Process, count: int, memory: list[int],
         memory.append(worker.memory_info().rss)
         time.sleep(0.2)
     done.set()
+
+
+def _routed(stack: Stack) -> dict[str, float]:
+    """Return when B's events were routed, by their ids: their first attempt is due from then on."""
+    consumer = Consumer({"bootstrap.servers": stack.bootstrap_servers, "group.id": "bench"})
+    consumer.assign([TopicPartition(ATTEMPTS, partition, 0) for partition in range(DEFAULT_PARTITIONS)])
+    routed: dict[str, float] = {}
+    while messages := consumer.consume(1000, timeout=3):
+        for attempt in (decode(Attempt, message.value()) for message in messages):
+            if attempt.organization_id == "org_b":
+                routed[attempt.event_id] = attempt.due_at.timestamp()
+    consumer.close()
+    return routed
 
 
 def _count(receiver: str) -> int:

@@ -24,12 +24,11 @@ pytestmark = [pytest.mark.flow, pytest.mark.kafka, pytest.mark.postgres, pytest.
 
 WAITS = "200ms,500ms,1s,2s,3s,5s"
 SCHEDULE = parse_schedule(WAITS)
-DELIVERIES = 600  # 3,600 records through the tiers
+DELIVERIES = 420  # 2,520 records through the tiers
 PER_S = 30
 SUBSCRIPTIONS = 8  # the first has 90 % of the deliveries, and so has its partition
 JITTER = 0.04
 LATE = timedelta(seconds=1)
-BACKLOG_S = 1.0  # after a return, what became due meanwhile is worked off
 
 
 @dataclass
@@ -38,8 +37,9 @@ class Away:
 
     times: list[tuple[float, float]] = field(default_factory=list)
 
-    def covers(self, due_at: float) -> bool:
-        return any(began <= due_at <= ended + BACKLOG_S for began, ended in self.times)
+    def within(self, begin: float, end: float) -> float:
+        """Return for how many of the seconds from `begin` to `end` something was away."""
+        return sum(max(0.0, min(end, ended) - max(begin, began)) for began, ended in self.times)
 
 
 async def test_all_tiers_under_kills_are_never_early_little_late_and_count_exactly(servers_folder: Path) -> None:
@@ -64,13 +64,15 @@ async def test_all_tiers_under_kills_are_never_early_little_late_and_count_exact
             )
             assert found
             everything = await records_on(stack.bootstrap_servers, ATTEMPTS, lambda _: True, count=1)
-            requests = sum(len(recorder.requests_to(f"{number}")) for number in range(SUBSCRIPTIONS))
+            requests = Counter(
+                request.webhook_id for number in range(SUBSCRIPTIONS) for request in recorder.requests_to(f"{number}")
+            )
     finally:
         await asyncio.to_thread(stack.stop)
     _judge([decode(Attempt, message.value()) for message in everything], requests, away)
 
 
-def _judge(attempts: list[Attempt], requests: int, away: Away) -> None:
+def _judge(attempts: list[Attempt], requests: Counter[str], away: Away) -> None:
     by_delivery: defaultdict[str, dict[int, Attempt]] = defaultdict(dict)
     ends: defaultdict[tuple[str, int], list[datetime]] = defaultdict(list)
     for attempt in attempts:
@@ -81,7 +83,7 @@ def _judge(attempts: list[Attempt], requests: int, away: Away) -> None:
     wrong = Counter(tuple(sorted(each)) for each in by_delivery.values() if sorted(each) != [*range(1, 8)])
     assert not wrong, f"attempts of a delivery: {wrong}"
     late_s: list[float] = []
-    beside_kills: list[float] = []
+    own_late_s: list[float] = []
     for each in attempts:
         if each.attempt == 1:
             continue
@@ -89,14 +91,16 @@ def _judge(attempts: list[Attempt], requests: int, away: Away) -> None:
         first_failed_at = min(ends[each.delivery_id, each.attempt - 1])
         assert each.started_at is not None
         assert each.started_at >= each.due_at, "early"
-        assert each.due_at - first_failed_at >= wait, "due early"
+        # Of an attempt that a kill cut off after its retry was written, only the second is logged.
+        assert each.due_at - first_failed_at >= wait or requests[each.event_id] > SCHEDULE.attempts, "due early"
         late = (each.started_at - each.due_at).total_seconds()
-        (beside_kills if away.covers(each.due_at.timestamp()) else late_s).append(late)
-    twice = requests - DELIVERIES * SCHEDULE.attempts
-    print(f"{DELIVERIES} deliveries, {len(late_s) + len(beside_kills)} waits over 6 tiers; away {_spans(away)};")
+        late_s.append(late)
+        own_late_s.append(late - away.within(each.due_at.timestamp(), each.started_at.timestamp()))
+    twice = requests.total() - DELIVERIES * SCHEDULE.attempts
+    print(f"{DELIVERIES} deliveries, {len(late_s)} waits over 6 tiers; away {_spans(away)}; {twice} sent twice")
     print(f"late: p50 {_at(late_s, 0.5)} p99 {_at(late_s, 0.99)} max {_at(late_s, 1)} s;", end=" ")
-    print(f"due while a process was away ({len(beside_kills)}): max {_at(beside_kills, 1)} s; {twice} sent twice")
-    assert _at(late_s, 0.99) <= LATE.total_seconds()
+    print(f"less the time that a process was away: p99 {_at(own_late_s, 0.99)} max {_at(own_late_s, 1)} s")
+    assert _at(own_late_s, 0.99) <= LATE.total_seconds()
     assert 0 <= twice <= DELIVERIES * SCHEDULE.attempts * 0.03
 
 
@@ -126,7 +130,7 @@ async def _publish(stack: Stack, organizations: list[str]) -> None:
 
 async def _kill(stack: Stack, away: Away) -> None:
     for name in ("mover", "worker-0", "mover"):
-        await asyncio.sleep(6)
+        await asyncio.sleep(4)
         began = time.time()
         await asyncio.to_thread(stack.kill, name)
         await asyncio.sleep(0.3)  # the stack has noticed

@@ -68,6 +68,7 @@ class Bench:
         most_at_once: int = 100,
         most_records: int = 1000,
         most_bytes: int = 1 << 20,
+        most_bytes_in_all: int | None = None,
         prepares: bool = False,
         turn_of: Callable[[Taken], Hashable] | None = None,
     ) -> None:
@@ -86,6 +87,7 @@ class Bench:
             most_at_once=most_at_once,
             most_records=most_records,
             most_bytes=most_bytes,
+            most_bytes_in_all=most_bytes_in_all,
             prepare=self._prepare if prepares else None,
             turn_of=turn_of,
             on_failure=self.failures.append,
@@ -376,6 +378,19 @@ async def test_bytes_are_bounded_as_records_are() -> None:
     await bench.finish(1)
     assert bench.valve.stopped == {DELIVER_0}  # 60 are left
     await bench.finish(0)
+    assert bench.valve.stopped == set()
+
+
+async def test_of_all_bytes_a_partition_has_what_is_free_and_the_others_always_find_some() -> None:
+    half, small = b"x" * (5 << 20), b"x"
+    bench = Bench(most_bytes=100 << 20, most_bytes_in_all=10 << 20)
+    bench.take(0, value=half)
+    bench.take(0, value=small, place=DELIVER_1)
+    assert bench.valve.stopped == {DELIVER_0}  # it holds half, and half is free
+    await bench.finish(0)
+    bench.take(1, value=half[:-2])
+    assert bench.valve.stopped == set()
+    bench.take(0, generation=2, value=half[:-2])  # what an earlier assignment held does not count
     assert bench.valve.stopped == set()
 
 
