@@ -207,7 +207,7 @@ async def test_what_the_receiver_asks_for_is_waited_for_exactly(
 ) -> None:
     async with Receiver(answers(status, f"Retry-After: {asked_s:.0f}")) as receiver:
         subscription = desk.subscribe(receiver.url)
-        await desk.deliverer.deliver(taken(made.delivery(subscription)))
+        await desk.deliverer.deliver(taken(made.delivery(subscription)), made.turn())
     ((topic, retry),) = await desk.retries(subscription)
     (attempt,) = await desk.attempts(subscription)
     assert topic == TIERS[tier]
@@ -219,10 +219,10 @@ async def test_what_the_receiver_asks_for_is_waited_for_exactly(
 async def test_a_receiver_that_asks_again_and_again_gets_no_further_attempts(desk: Desk) -> None:
     async with Receiver(answers(429, "Retry-After: 1")) as receiver:
         subscription = desk.subscribe(receiver.url)
-        await desk.deliverer.deliver(taken(made.delivery(subscription)))
+        await desk.deliverer.deliver(taken(made.delivery(subscription)), made.turn())
         for attempt in range(2):
             _, retry = (await desk.retries(subscription))[attempt]
-            await desk.deliverer.deliver(taken(retry, 42 + attempt))
+            await desk.deliverer.deliver(taken(retry, 42 + attempt), made.turn())
     assert len(receiver.requests) == SCHEDULE.attempts
     (letter,) = await desk.letters(subscription)
     assert (letter.status, len(letter.delivery.history)) == (429, SCHEDULE.attempts)
