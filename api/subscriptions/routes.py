@@ -38,7 +38,8 @@ _with_body = documented(400, 413, 415)
 
 
 State = Annotated[
-    SubscriptionState | None, Query(description="Those whose `state` it is: a failing one is not among the enabled.")
+    SubscriptionState | None,
+    Query(description="Those whose `state` it is: a paused or a failing one is not among the enabled."),
 ]
 EventType = Annotated[
     str | None, Query(min_length=1, max_length=200, description="Those that would receive it; or a pattern.")
