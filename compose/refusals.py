@@ -16,6 +16,9 @@ _OPTIONS: Final = {
     "headers": "--header",
     "timeout_s": "--timeout",
     "rate_per_s": "--rate",
+    "catch_up_rate_per_s": "--catch-up-rate",
+    "allowed_addresses": "--allow-address",
+    "signature/header": "--signature-header",
     "url": "URL",
     "ids": "ID",
     "cursor": "cursor",
@@ -57,7 +60,9 @@ def option_of(flaw: Mapping[str, Any]) -> str:
     """Return what the user wrote that a flaw of a problem document is about: an option, or "" for the whole body."""
     pointer = str(flaw.get("pointer") or "")
     name = pointer.split("/")[1] if pointer.startswith("/") else flaw.get("parameter") or flaw.get("header") or pointer
-    return _OPTIONS.get(name) or (f"--{name.replace('_', '-')}" if name else "")
+    return (
+        _OPTIONS.get(pointer.removeprefix("/")) or _OPTIONS.get(name) or (f"--{name.replace('_', '-')}" if name else "")
+    )
 
 
 def _flaws_of(flaws: Sequence[Any]) -> str:

@@ -95,8 +95,9 @@ class EventPosting:
             return await self._publish(events, traceparent)
         organization_id = named[0].organization_id
         async with self._alone({(organization_id, str(event.source_id)) for event in named}):
-            claims = await self._claims(named)
-            decided = [_decided(event, claims) for event in events]
+            fingerprints = {event.id: fingerprint_of(event) for event in named}
+            claims = await self._claims(named, fingerprints)
+            decided = [_decided(event, claims, fingerprints) for event in events]
             fresh = {event.id: event for event in decided if isinstance(event, Event)}
             published = dict(zip(fresh, await self._publish([*fresh.values()], traceparent), strict=True))
             produced = {
@@ -131,11 +132,13 @@ class EventPosting:
                 del self._under_way[name]
             done.set()
 
-    async def _claims(self, named: Sequence[Event]) -> Mapping[str, Claim] | DatabaseAway:
+    async def _claims(
+        self, named: Sequence[Event], fingerprints: Mapping[EventId, bytes]
+    ) -> Mapping[str, Claim] | DatabaseAway:
         wanted: dict[str, Claim] = {}
         for event in named:
             source_id = str(event.source_id)
-            wanted.setdefault(source_id, Claim(source_id, event.id, fingerprint_of(event), event.created_at))
+            wanted.setdefault(source_id, Claim(source_id, event.id, fingerprints[event.id], event.created_at))
         try:
             async with transaction_of(self._engine) as db:
                 return await claimed(db, named[0].organization_id, [*wanted.values()])
@@ -162,14 +165,16 @@ def fingerprint_of(event: Event) -> bytes:
     return hashlib.sha256(orjson.dumps(said, option=orjson.OPT_SORT_KEYS)).digest()
 
 
-def _decided(event: Event, claims: Mapping[str, Claim] | DatabaseAway) -> Event | Outcome:
+def _decided(
+    event: Event, claims: Mapping[str, Claim] | DatabaseAway, fingerprints: Mapping[EventId, bytes]
+) -> Event | Outcome:
     """Return the event as it is to be published, the id of the one that was, or why it cannot be."""
     if event.source_id is None:
         return event
     if isinstance(claims, DatabaseAway):
         return claims
     claim = claims[event.source_id]
-    if claim.fingerprint != fingerprint_of(event):
+    if claim.fingerprint != fingerprints[event.id]:
         return Conflict("this id was used for another event within the last 7 days: give each event an id of its own")
     if claim.produced_at is not None:
         return claim.event_id

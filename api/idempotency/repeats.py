@@ -4,11 +4,9 @@ The key is claimed in a short transaction of its own, so that a second one sees 
 transaction of the change that it tells of: either both are there or neither is, wherever a process is killed.
 """
 
-import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import datetime
-from typing import Final
 
 import structlog
 from fastapi import Request, Response
@@ -24,8 +22,6 @@ from schemas.sealing import Sealer, SealingError
 
 log = structlog.get_logger("api.idempotency")
 
-_FORGET_EVERY_S: Final = 600.0
-
 Run = Callable[[Request], Awaitable[Response]]
 
 
@@ -35,7 +31,6 @@ class Repeats:
     def __init__(self, engine: AsyncEngine, sealer: Sealer) -> None:
         self._engine = engine
         self._sealer = sealer
-        self._forget_at = time.monotonic() + _FORGET_EVERY_S
 
     async def answered(self, request: Request, body: bytes, run: Run) -> Response:
         """Return what `run` answers, or what it answered when the key came first.
@@ -45,7 +40,7 @@ class Repeats:
         """
         post = keyed_post(request, body)
         async with transaction_of(self._engine) as db:
-            claimed = await self._claimed(db, post)
+            claimed = await tables.claimed_at(db, post)
             kept = None if claimed is not None else await tables.kept_of(db, post)
         if claimed is None:
             return self._told_before(post, kept).repeated()
@@ -60,12 +55,6 @@ class Repeats:
             raise
         await self._release(post, claimed)
         return response
-
-    async def _claimed(self, db: AsyncSession, post: KeyedPost) -> datetime | None:
-        if time.monotonic() >= self._forget_at:
-            self._forget_at = time.monotonic() + _FORGET_EVERY_S
-            await tables.forget_old(db)
-        return await tables.claimed_at(db, post)
 
     def _told_before(self, post: KeyedPost, kept: IdempotencyRow | None) -> Answer:
         if kept is not None and kept.fingerprint != post.fingerprint:

@@ -11,11 +11,10 @@ from sqlalchemy.orm import Mapped, mapped_column
 from api.database import Base
 from api.idempotency.keys import KeyedPost
 
-KEPT_FOR: Final = timedelta(hours=24)
+KEPT_FOR: Final = timedelta(hours=24)  # then its key is free; the row goes with api/projection/days.py
 # A claim without an answer that is this old was left by a process that was killed: no route takes longer. The longest
 # is a test, 60 s and 5 s, after Kafka's 9 s.
 ABANDONED_AFTER: Final = timedelta(seconds=90)
-_MOST_FORGOTTEN: Final = 1000  # at once: they are gone in some milliseconds
 _Moment: Final = DateTime(timezone=True)
 
 
@@ -75,23 +74,6 @@ async def release(db: AsyncSession, post: KeyedPost, claimed: datetime) -> None:
     """Give a claim up: nothing came of it, and whoever comes next may try."""
     await db.execute(
         delete(IdempotencyRow).where(_of(post), IdempotencyRow.created_at == claimed, IdempotencyRow.answer.is_(None))
-    )
-
-
-async def forget_old(db: AsyncSession) -> None:
-    """Delete the oldest of what is no longer kept, some at a time, nobody waiting for anybody."""
-    old = (
-        select(IdempotencyRow.organization_id, IdempotencyRow.key)
-        .where(IdempotencyRow.created_at < func.now() - KEPT_FOR)
-        .order_by(IdempotencyRow.created_at)
-        .limit(_MOST_FORGOTTEN)
-        .with_for_update(skip_locked=True)
-        .cte("old")
-    )
-    await db.execute(
-        delete(IdempotencyRow).where(
-            IdempotencyRow.organization_id == old.c.organization_id, IdempotencyRow.key == old.c.key
-        )
     )
 
 

@@ -16,6 +16,8 @@ from typing import Final
 import asyncpg
 import structlog
 
+from api.events.tables import KEPT_FOR as CLAIMS_KEPT_FOR
+from api.idempotency.tables import KEPT_FOR as ANSWERS_KEPT_FOR
 from api.projection.positions import Connection
 
 log = structlog.get_logger("api.projection.days")
@@ -51,7 +53,7 @@ _OLD: Final[Sequence[tuple[str, str, str]]] = (
     ("event_claims", "created_at < $1", "claims"),
     ("idempotency_keys", "created_at < $1", "answers"),
 )
-_KEPT: Final = {"claims": timedelta(days=7), "answers": timedelta(hours=24)}
+_KEPT: Final = {"claims": CLAIMS_KEPT_FOR, "answers": ANSWERS_KEPT_FOR}
 
 
 @dataclass(frozen=True, slots=True)

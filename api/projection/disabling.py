@@ -145,7 +145,6 @@ async def judge(
 
     `raw` is `connection`'s own. To be told (`tell`) once the transaction is committed.
 
-
     The subscriptions' rows are locked before their health is written, the order in which the API does it.
     """
     counted = [attempt for attempt in attempts if was_sent(attempt) and not attempt.is_test]

@@ -26,10 +26,10 @@ from api.projection.rows import (
     event_row,
     quarantine_row,
 )
+from api.subscriptions.outcomes import CHANNEL
 from schemas.ids import DeliveryId, made_at
 from schemas.records import Attempt
 
-OUTCOMES: Final = "hookline_outcomes"  # the channel that POST …/test listens on; the payload is a delivery's id
 _LOCKS: Final = 0x6C6F67  # "log", the first of two keys: the second is a number of partitions
 _A_DAY: Final = timedelta(days=1)
 _SESSION: Final = {
@@ -238,7 +238,7 @@ async def _quarantine(raw: Connection, seen: Sequence[QuarantineSeen]) -> None:
 
 async def _notify(raw: Connection, attempts: Iterable[Attempt]) -> None:
     if tests := [attempt.delivery_id for attempt in attempts if attempt.is_test]:
-        await raw.execute(_NOTIFY, OUTCOMES, tests)
+        await raw.execute(_NOTIFY, CHANNEL, tests)
 
 
 async def _without_known(raw: Connection, seen: Sequence[Seen]) -> list[Seen]:

@@ -52,7 +52,7 @@ class Stats(Totals):
     model_config = ConfigDict(json_schema_extra={"examples": [{"subscriptions": 12, "active": 11, **_TOTALS}]})
 
     subscriptions: int
-    active: int = Field(description="Subscriptions that are enabled.")
+    active: int = Field(description="Subscriptions that are enabled and not paused.")
 
 
 class SubscriptionStats(Totals):

@@ -44,12 +44,13 @@ async def totals_of(db: AsyncSession, organization_id: OrganizationId, *, subscr
 
 
 async def subscriptions_of(db: AsyncSession, organization_id: OrganizationId) -> tuple[int, int]:
-    """Return how many subscriptions an organization has, and how many of them are enabled."""
-    counted = select(func.count(), func.count().filter(SubscriptionRow.enabled)).where(
+    """Return how many subscriptions an organization has, and how many of them are sent to."""
+    active = SubscriptionRow.enabled & ~SubscriptionRow.paused
+    counted = select(func.count(), func.count().filter(active)).where(
         SubscriptionRow.organization_id == organization_id
     )
-    every, enabled = (await db.execute(counted)).one()
-    return every, enabled
+    every, sent_to = (await db.execute(counted)).one()
+    return every, sent_to
 
 
 async def health_of(db: AsyncSession, organization_id: OrganizationId, subscription_id: str) -> HealthRow | None:

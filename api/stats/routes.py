@@ -20,9 +20,9 @@ router = APIRouter(
 @router.get("/stats", operation_id="get_stats", responses=documented(422))
 async def get_stats(caller: AnyCaller, db: Db) -> Stats:
     """Show the organization's totals and its last seven days."""
-    every, enabled = await subscriptions_of(db, caller.organization_id)
+    every, active = await subscriptions_of(db, caller.organization_id)
     totals = await totals_of(db, caller.organization_id)
-    return Stats(**dict(totals), subscriptions=every, active=enabled)
+    return Stats(**dict(totals), subscriptions=every, active=active)
 
 
 @router.get(

@@ -1,16 +1,15 @@
 """The JSON of subscriptions: what comes in and what goes out."""
 
 import re
-from collections.abc import Callable
 from datetime import datetime
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final
 
 import orjson
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, SecretStr
-from pydantic_core import PydanticCustomError
+from pydantic import ConfigDict, Field, JsonValue, SecretStr
 
-from api.requests import JsonBody
+from api.fields import holds, without_default
 from api.subscriptions.headers import MASK, check_headers, checked_header
+from api.subscriptions.sending import GIVEN, SendingPatch, SendingSettings, ShownSending
 from api.subscriptions.tables import SubscriptionState
 from schemas.catalogue import catalogue
 from schemas.errors import InvalidInput
@@ -28,6 +27,7 @@ _SETTINGS: Final[dict[str, Any]] = {
     "description": "Billing",
     "timeout_s": 10,
     "metadata": {"team": "billing"},
+    **GIVEN,
 }
 _SHOWN: Final[dict[str, Any]] = {
     **_SETTINGS,
@@ -37,25 +37,11 @@ _SHOWN: Final[dict[str, Any]] = {
     "state": "enabled",
     "disabled_reason": None,
     "disabled_at": None,
+    "paused_at": None,
     "version": 1,
     "created_at": "2026-11-21T09:30:00Z",
     "updated_at": "2026-11-21T09:30:00Z",
 }
-
-T = TypeVar("T")
-
-
-def holds(check: Callable[[T], object]) -> AfterValidator:
-    """Return a validator that keeps the value when `check` raises no InvalidInput; pydantic adds where it stands."""
-
-    def validate(value: T) -> T:
-        try:
-            check(value)
-        except InvalidInput as error:
-            raise PydanticCustomError("invalid", "{detail}", {"detail": error.detail}) from None
-        return value
-
-    return AfterValidator(validate)
 
 
 def _check_event_types(patterns: list[str]) -> None:
@@ -100,10 +86,6 @@ def key_of_given(secret: SecretStr) -> bytes:
     return text.encode("ascii") if _HEX_SECRET.fullmatch(text) else key_of(text)
 
 
-def _without_default(schema: dict[str, Any]) -> None:
-    schema.pop("default", None)  # a field that is left out of a PATCH has no default: it stays as it is
-
-
 Url = Annotated[str, Field(min_length=1, max_length=2048, examples=["https://example.com/webhooks"])]
 Pattern = Annotated[str, holds(lambda pattern: checked_pattern(pattern, catalogue()))]
 EventTypes = Annotated[
@@ -142,7 +124,7 @@ Secret = Annotated[
 ]
 
 
-class NewSubscription(JsonBody):
+class NewSubscription(SendingSettings):
     """What makes a subscription. null is the same as leaving an optional field out."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{**_SETTINGS, "headers": {"X-Team": "billing"}}]})
@@ -157,8 +139,11 @@ class NewSubscription(JsonBody):
     secret: Secret | None = None
 
 
-class SubscriptionReplacement(JsonBody):
-    """All that a subscription says, its secret apart: a field that is left out, or null, gets its default."""
+class SubscriptionReplacement(SendingSettings):
+    """All that a subscription says, its secret apart: a field that is left out, or null, gets its default.
+
+    One that is paused stays so: it is resumed by name.
+    """
 
     model_config = ConfigDict(json_schema_extra={"examples": [{**_SETTINGS, "headers": {"X-Team": "***"}}]})
 
@@ -171,24 +156,28 @@ class SubscriptionReplacement(JsonBody):
     metadata: Metadata | None = None
 
 
-class SubscriptionPatch(JsonBody):
+class SubscriptionPatch(SendingPatch):
     """A merge patch (RFC 7396): fields that are left out stay, null takes an optional one back to its default.
 
     What was given is in `model_fields_set`; the values of the other fields mean nothing.
     """
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"event_types": ["quest.*"], "enabled": True}]})
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"event_types": ["quest.*"], "enabled": True}, {"rate_limit": {"limit": 5}, "ordering": None}]
+        }
+    )
 
-    url: Url = Field(default="", json_schema_extra=_without_default)
-    event_types: EventTypes = Field(default=[], json_schema_extra=_without_default)
-    enabled: bool = Field(default=True, json_schema_extra=_without_default)
-    description: Description | None = Field(default=None, json_schema_extra=_without_default)
-    headers: HeadersPatch | None = Field(default=None, json_schema_extra=_without_default)
-    timeout_s: TimeoutS | None = Field(default=None, json_schema_extra=_without_default)
-    metadata: dict[str, JsonValue] | None = Field(default=None, json_schema_extra=_without_default)
+    url: Url = Field(default="", json_schema_extra=without_default)
+    event_types: EventTypes = Field(default=[], json_schema_extra=without_default)
+    enabled: bool = Field(default=True, json_schema_extra=without_default)
+    description: Description | None = Field(default=None, json_schema_extra=without_default)
+    headers: HeadersPatch | None = Field(default=None, json_schema_extra=without_default)
+    timeout_s: TimeoutS | None = Field(default=None, json_schema_extra=without_default)
+    metadata: dict[str, JsonValue] | None = Field(default=None, json_schema_extra=without_default)
 
 
-class SubscriptionBody(BaseModel):
+class SubscriptionBody(ShownSending):
     """A subscription as it is shown: never its secret, and its own headers without their values."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [_SHOWN]})
@@ -200,7 +189,12 @@ class SubscriptionBody(BaseModel):
     headers: dict[str, str] = Field(description=f"Their values are hidden: `{MASK}`.")
     timeout_s: float
     enabled: bool
-    state: SubscriptionState = Field(description="`failing`: enabled, and its last attempts failed, three or more.")
+    state: SubscriptionState = Field(
+        description=(
+            "`disabled`: what it misses is held; `paused`: it gets everything later, when it is resumed; `failing`: "
+            "its last attempts failed, three or more."
+        )
+    )
     disabled_reason: str | None = Field(
         description=(
             "`manual`: a caller did it; `gone`: the receiver answered 410; `exhausted`: deliveries in a row were given "
@@ -208,6 +202,7 @@ class SubscriptionBody(BaseModel):
         )
     )
     disabled_at: datetime | None = Field(description="When it was disabled; null while it is enabled.")
+    paused_at: datetime | None = Field(description="Since when it is paused; null while it is not.")
     metadata: dict[str, JsonValue]
     version: int = Field(description="Rises with every change; the ETag holds it too.")
     created_at: datetime

@@ -10,12 +10,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from api.callers import AnyCaller, bearer
 from api.database import Db
 from api.errors import NotFound
+from api.fields import holds
 from api.problems import document_of, documented
 from api.requests import JsonBody, JsonRoute
 from api.subscriptions import tables
-from api.subscriptions.bodies import holds
 from api.subscriptions.enabling import disable, enable
 from api.subscriptions.finding import NOT_THERE, PATH
+from api.subscriptions.pausing import pause, resume
 from api.subscriptions.tables import SubscriptionRow
 from schemas.errors import InvalidInput
 from schemas.ids import is_time_ordered
@@ -23,7 +24,7 @@ from schemas.ids import is_time_ordered
 MOST_IDS: Final = 100
 _ID: Final = "sub_019a9f2a11127a3b8c4d5e6f708192a3"
 
-Action = Literal["enable", "disable", "delete"]
+Action = Literal["enable", "disable", "pause", "resume", "delete"]
 
 router = APIRouter(
     prefix=PATH,
@@ -79,7 +80,10 @@ class BulkResults(BaseModel):
 
 @router.post("/bulk", operation_id="change_subscriptions")
 async def change_subscriptions(body: Bulk, caller: AnyCaller, db: Db) -> BulkResults:
-    """Enable, disable or delete up to 100 subscriptions; those that are not there are told, the others are done."""
+    """Enable, disable, pause, resume or delete up to 100 subscriptions.
+
+    Those that are not there are told, the others are done. Resumed ones catch up at the rate that they have.
+    """
     ids = [identifier for identifier in body.ids if is_time_ordered(identifier, "sub")]
     rows = await tables.subscriptions_to_change(db, caller.organization_id, ids)
     for row in rows.values():
@@ -98,5 +102,7 @@ def _result_of(identifier: str, *, there: bool) -> BulkResult:
 _ACTIONS: Final[dict[Action, Callable[[AsyncSession, SubscriptionRow], Awaitable[None]]]] = {
     "enable": enable,
     "disable": disable,
+    "pause": pause,
+    "resume": resume,
     "delete": tables.removed,
 }

@@ -18,6 +18,7 @@ from api.subscriptions.bodies import (
     key_of_given,
 )
 from api.subscriptions.headers import MASK, merged, replaced
+from api.subscriptions.sending_rows import apply_sending, check_together, set_sending, shown_sending
 from api.subscriptions.tables import MANUAL, SubscriptionRow, SubscriptionState
 from schemas.errors import InvalidInput
 from schemas.ids import OrganizationId, new_subscription_id
@@ -29,7 +30,10 @@ from schemas.signing import PREFIX, key_of, new_secret
 def row_of(
     body: NewSubscription, *, url: str, organization_id: OrganizationId, sealer: Sealer
 ) -> tuple[SubscriptionRow, str]:
-    """Return a new row for a checked URL, and its secret as `whsec_…`, which is not shown again."""
+    """Return a new row for a checked URL, and its secret as `whsec_…`, which is not shown again.
+
+    Raises InvalidInput when its settings do not go together.
+    """
     secret = secret_of(body.secret)
     now = datetime.now(UTC)
     row = SubscriptionRow(
@@ -44,10 +48,13 @@ def row_of(
         disabled_reason=None if body.enabled else MANUAL,
         enabled_at=now if body.enabled else None,
         disabled_at=None if body.enabled else now,
+        paused=False,
         about=body.metadata or {},
         created_at=now,
         updated_at=now,
     )
+    set_sending(body, row)
+    check_together(row, body.headers or {})
     row.headers = _sealed_headers(sealer, row, body.headers or {})
     row.secrets = [sealed_secret(secret, row, sealer)]
     row.secrets_expire_at = [None]
@@ -92,12 +99,14 @@ def apply(patch: SubscriptionPatch, row: SubscriptionRow, *, url: str | None, se
         row.about = cast(dict[str, Json], _merged_metadata(row.about, patch.metadata))
     if "headers" in given:
         _apply_headers(patch.headers, row, sealer)
+    apply_sending(patch, row)
+    check_together(row, _opened_headers(sealer, row))
 
 
 def replace(body: SubscriptionReplacement, row: SubscriptionRow, *, url: str, sealer: Sealer) -> None:
     """Make a row say what `body` says, its secret apart; `url` is its URL, checked.
 
-    Raises InvalidInput when a header is to keep a value and has none.
+    Raises InvalidInput when a header is to keep a value and has none, or settings do not go together.
     """
     try:
         headers = replaced(_opened_headers(sealer, row), body.headers or {})
@@ -110,6 +119,8 @@ def replace(body: SubscriptionReplacement, row: SubscriptionRow, *, url: str, se
     row.about = cast(dict[str, Json], body.metadata or {})
     row.headers = _sealed_headers(sealer, row, headers)
     set_enabled(row, body.enabled, reason=MANUAL)
+    set_sending(body, row)
+    check_together(row, headers)
 
 
 def set_enabled(row: SubscriptionRow, enabled: bool, *, reason: str) -> None:
@@ -135,10 +146,12 @@ def shown(row: SubscriptionRow, state: SubscriptionState, sealer: Sealer) -> Sub
         state=state,
         disabled_reason=row.disabled_reason,
         disabled_at=row.disabled_at,
+        paused_at=row.paused_at,
         metadata=row.about,
         version=row.version,
         created_at=row.created_at,
         updated_at=row.updated_at,
+        **dict(shown_sending(row)),
     )
 
 

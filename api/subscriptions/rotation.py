@@ -6,8 +6,9 @@ from typing import Annotated, Final
 
 from pydantic import ConfigDict, Field
 
+from api.fields import holds
 from api.requests import JsonBody
-from api.subscriptions.bodies import Secret, holds
+from api.subscriptions.bodies import Secret
 from api.subscriptions.changes import opened_secrets, sealed_secret
 from api.subscriptions.tables import SubscriptionRow
 from schemas.sealing import Sealer

@@ -7,8 +7,8 @@ from fastapi import APIRouter, Query, Request, Response
 
 from api.callers import AnyCaller, bearer
 from api.database import Db
-from api.errors import Flaw, InvalidRequest
 from api.lists import Cursor, Limit, Page, id_after, page_of
+from api.parameters import WITHOUT_NUL
 from api.preconditions import conditional, is_unchanged
 from api.problems import documented
 from api.requests import JsonRoute
@@ -38,12 +38,17 @@ _with_body = documented(400, 413, 415)
 
 
 State = Annotated[
-    SubscriptionState | None, Query(description="Those whose `state` it is: a failing one is not among the enabled.")
+    SubscriptionState | None,
+    Query(description="Those whose `state` it is: a paused or a failing one is not among the enabled."),
 ]
 EventType = Annotated[
-    str | None, Query(min_length=1, max_length=200, description="Those that would receive it; or a pattern.")
+    str | None,
+    Query(min_length=1, max_length=200, description="Those that would receive it; or a pattern."),
+    WITHOUT_NUL,
 ]
-Text = Annotated[str | None, Query(min_length=1, max_length=200, description="In the URL or the description.")]
+Text = Annotated[
+    str | None, Query(min_length=1, max_length=200, description="In the URL or the description."), WITHOUT_NUL
+]
 
 
 @router.post("", status_code=201, operation_id="create_subscription", responses=_with_body)
@@ -78,8 +83,8 @@ async def list_subscriptions(
         after=id_after(cursor),
         limit=limit + 1,
         state=state,
-        event_type=_without_nul(event_type, "event_type"),
-        text=_without_nul(text, "text"),
+        event_type=event_type,
+        text=text,
     )
     bodies = [shown(row, standing, services.sealer) for row, standing in rows]
     return page_of(bodies, limit=limit, ids=[row.id for row, _ in rows])
@@ -163,10 +168,3 @@ async def change_subscription(
 async def delete_subscription(subscription_id: str, caller: AnyCaller, db: Db, request: Request) -> None:
     """Delete a subscription. What waits to be sent to it is not sent any more."""
     await tables.removed(db, await found_to_change(db, caller, subscription_id, request))
-
-
-def _without_nul(text: str | None, parameter: str) -> str | None:
-    if text is not None and "\x00" in text:  # PostgreSQL keeps none, so there is nothing to find
-        flaw = Flaw("holds NUL (U+0000)", parameter=parameter)
-        raise InvalidRequest(f"{parameter}: {flaw.detail}", flaws=[flaw])
-    return text

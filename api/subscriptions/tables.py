@@ -14,6 +14,7 @@ from sqlalchemy import (
     BigInteger,
     ColumnElement,
     DateTime,
+    Double,
     Index,
     LargeBinary,
     Text,
@@ -22,6 +23,7 @@ from sqlalchemy import (
     false,
     func,
     select,
+    text,
     true,
 )
 from sqlalchemy.dialects.postgresql import JSONB
@@ -34,7 +36,7 @@ from producers.outbox import add_to_outbox
 from producers.records import Outgoing
 from schemas.codec import encode
 from schemas.ids import OrganizationId, SubscriptionId
-from schemas.records import Subscription
+from schemas.records import OnExhaustion, Ordering, SignatureStyle, Subscription
 from schemas.redaction import Json
 from schemas.topics import SUBSCRIPTIONS
 
@@ -42,10 +44,14 @@ MANUAL: Final = "manual"  # disabled_reason: a caller did it
 
 
 class SubscriptionState(StrEnum):
-    """How a subscription stands. `failing` is derived: enabled, and so many attempts in a row have failed."""
+    """How a subscription stands, the first that is so: disabled, paused, failing, enabled.
+
+    `failing` is derived: so many attempts in a row have failed.
+    """
 
     ENABLED = "enabled"
     DISABLED = "disabled"
+    PAUSED = "paused"
     FAILING = "failing"
 
 
@@ -57,6 +63,7 @@ class SubscriptionRow(Base):
         Index("subscriptions_of_organization", "organization_id", "id"),
         Index("subscriptions_by_state", "organization_id", "enabled", "id"),
         Index("subscriptions_by_event_type", "event_types", postgresql_using="gin"),
+        Index("subscriptions_paused", "organization_id", "id", postgresql_where=text("paused")),
     )
 
     id: Mapped[str] = mapped_column(Text, primary_key=True)
@@ -77,6 +84,23 @@ class SubscriptionRow(Base):
     secrets_expire_at: Mapped[list[datetime | None]] = mapped_column(
         ARRAY(DateTime(timezone=True)), comment="one for each of secrets, null: never"
     )
+    paused: Mapped[bool] = mapped_column(server_default=false())
+    paused_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    catch_up_per_s: Mapped[float | None] = mapped_column(
+        Double, comment="while it is behind; null: as fast as the workers can"
+    )
+    most_in_flight: Mapped[int | None] = mapped_column(comment="null: the workers' own bound")
+    rate_limit: Mapped[int | None] = mapped_column(comment="deliveries in rate_period_s; null: as many as come")
+    rate_period_s: Mapped[int] = mapped_column(server_default="1")
+    ordering: Mapped[str] = mapped_column(Text, server_default=Ordering.NONE.value)
+    on_exhaustion: Mapped[str] = mapped_column(Text, server_default=OnExhaustion.DEAD_LETTER.value)
+    allowed_addresses: Mapped[list[str]] = mapped_column(
+        ARRAY(Text), server_default="{}", comment="CIDR blocks; none: any public address"
+    )
+    signature_style: Mapped[str] = mapped_column(Text, server_default=SignatureStyle.STANDARD.value)
+    signature_header: Mapped[str | None] = mapped_column(Text)
+    event_type_header: Mapped[str | None] = mapped_column(Text)
+    delivery_id_header: Mapped[str | None] = mapped_column(Text)
     about: Mapped[dict[str, Json]] = mapped_column("metadata", JSONB)  # `metadata` is SQLAlchemy's own name
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
     updated_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
@@ -155,6 +179,8 @@ async def state_of(db: AsyncSession, row: SubscriptionRow, *, failing_after: int
     """Return how a subscription stands; failing: `failing_after` attempts in a row failed since it was enabled."""
     if not row.enabled:
         return SubscriptionState.DISABLED
+    if row.paused:
+        return SubscriptionState.PAUSED
     known = select(_state(failing_after)).where(SubscriptionRow.id == row.id)
     return SubscriptionState((await db.execute(known)).scalar_one())
 
@@ -203,13 +229,17 @@ def _is_failing(failing_after: int) -> ColumnElement[bool]:
 def _stands(state: SubscriptionState, failing_after: int) -> list[ColumnElement[bool]]:
     if state is SubscriptionState.DISABLED:
         return [SubscriptionRow.enabled.is_(False)]
+    if state is SubscriptionState.PAUSED:
+        return [SubscriptionRow.enabled.is_(True), SubscriptionRow.paused.is_(True)]
     failing = _is_failing(failing_after)
-    return [SubscriptionRow.enabled.is_(True), failing if state is SubscriptionState.FAILING else ~failing]
+    stands = failing if state is SubscriptionState.FAILING else ~failing
+    return [SubscriptionRow.enabled.is_(True), SubscriptionRow.paused.is_(False), stands]
 
 
 def _state(failing_after: int) -> ColumnElement[str]:
     return case(
         (SubscriptionRow.enabled.is_(False), SubscriptionState.DISABLED.value),
+        (SubscriptionRow.paused.is_(True), SubscriptionState.PAUSED.value),
         (_is_failing(failing_after), SubscriptionState.FAILING.value),
         else_=SubscriptionState.ENABLED.value,
     )
@@ -236,4 +266,16 @@ def record_of(row: SubscriptionRow) -> Subscription:
         headers=row.headers,
         disabled_reason=row.disabled_reason,
         secrets_expire_at=tuple(row.secrets_expire_at),
+        paused=row.paused,
+        catch_up_per_s=row.catch_up_per_s,
+        most_in_flight=row.most_in_flight or 0,
+        rate_limit=row.rate_limit,
+        rate_period_s=row.rate_period_s,
+        ordering=Ordering(row.ordering),
+        on_exhaustion=OnExhaustion(row.on_exhaustion),
+        allowed_addresses=tuple(row.allowed_addresses),
+        signature_style=SignatureStyle(row.signature_style),
+        signature_header=row.signature_header,
+        event_type_header=row.event_type_header,
+        delivery_id_header=row.delivery_id_header,
     )

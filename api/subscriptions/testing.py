@@ -1,7 +1,7 @@
 """`POST …/{id}/test`: sends a test event to one subscription and answers what the receiver said.
 
 The event is on no topic: its row is written here, its delivery goes straight to the workers, and the projection says
-when it has the outcome. It is sent once, also to a disabled subscription, and counts nowhere.
+when it has the outcome. It is sent once, also to a disabled or paused subscription, and counts nowhere.
 """
 
 import asyncio
@@ -91,7 +91,7 @@ async def send_test(
     caller: AnyCaller,
     services: AllServices,
 ) -> AttemptBody | Response:
-    """Send a test event now, also to a disabled subscription, and answer what the receiver said.
+    """Send a test event now, also to a disabled or paused subscription, and answer what the receiver said.
 
     It is not sent again when it fails. 202 when nothing is known 5 s after the subscription's timeout.
     """

@@ -1,7 +1,7 @@
 """`hookline deliveries` and `hookline dead-letters`: what happened to each event, for each subscription."""
 
 import shlex
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -24,6 +24,8 @@ from compose.commands.options import (
     path_of,
     say,
 )
+
+_FILTERS: Final = ("subscription_id", "event_type", "state", "since", "until", "status", "error_kind", "event_id")
 
 app = new_group("See what was sent, what came back, and send it again.")
 
@@ -50,16 +52,7 @@ def list_(  # noqa: PLR0917 - a command's parameters are its options
       hookline deliveries list --subscription sub_019ab4… --state retrying
       hookline deliveries list --status 503 --since yesterday --json | jq -r '.[].event_id'
     """
-    filters = {
-        "subscription_id": subscription,
-        "event_type": event_type,
-        "state": state,
-        "since": since,
-        "until": until,
-        "status": status,
-        "error_kind": error_kind,
-        "event_id": event_id,
-    }
+    filters = _filters(subscription, event_type, state, since, until, status, error_kind, event_id)
     _list(filters, limit=limit, as_json=json, organization=organization)
 
 
@@ -139,16 +132,7 @@ def dead_letters(  # noqa: PLR0917
       hookline dead-letters --since 24h
       hookline dead-letters --subscription sub_019ab4… --json | jq length
     """
-    filters = {
-        "subscription_id": subscription,
-        "event_type": event_type,
-        "state": DeliveryState.FAILED,
-        "since": since,
-        "until": until,
-        "status": status,
-        "error_kind": error_kind,
-        "event_id": event_id,
-    }
+    filters = _filters(subscription, event_type, DeliveryState.FAILED, since, until, status, error_kind, event_id)
     if _list(filters, limit=limit, as_json=json, organization=organization):
         say("")
         say("to send them again, mend the receiver, then:")
@@ -161,6 +145,11 @@ def dead_letters(  # noqa: PLR0917
             command = _command("hookline dead-letters", {**filters, "state": None, "organization": organization})
             say(f"  {command} --json | jq -r '.[].id' | xargs hookline deliveries retry")
         say("one alone, and why it failed: hookline deliveries retry DLV, hookline deliveries show DLV")
+
+
+def _filters(*options: object) -> dict[str, Any]:
+    """Return the parameters of GET /deliveries from the options of both lists, in the order of `_FILTERS`."""
+    return dict(zip(_FILTERS, options, strict=True))
 
 
 def _command(command: str, filters: dict[str, Any]) -> str:

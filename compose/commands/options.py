@@ -13,7 +13,11 @@ _MOMENT: Final = "2h|TIME|DAY"
 
 
 class DeliveryState(StrEnum):
-    """Where a delivery stands; `sending` is due and not yet reported."""
+    """Where a delivery stands; `sending` is due and not yet reported.
+
+    Those of api/deliveries/tables.py, written again: with it comes SQLAlchemy, and `--help` would take five times as
+    long. A test holds them together.
+    """
 
     PENDING = "pending"
     SENDING = "sending"

@@ -7,15 +7,29 @@ from typing import Annotated
 import typer
 
 from compose.commands.options import Json, JsonArray, Limit, Organization, asked_api, end, new_group, path_of, say
+from compose.commands.sending import (
+    AllowAddress,
+    CatchUpRate,
+    DeliveryIdHeader,
+    EventTypeHeader,
+    MaxInFlight,
+    OnExhaustionOption,
+    OrderingOption,
+    RateLimit,
+    SignatureHeader,
+    SignatureOption,
+    sending_of,
+)
 
 app = new_group("Manage subscriptions: who receives which events, and where.")
 
 
 class State(StrEnum):
-    """Which subscriptions a list holds; failing: enabled, and its last attempts failed."""
+    """Which subscriptions a list holds; failing: sent to, and its last attempts failed."""
 
     ENABLED = "enabled"
     DISABLED = "disabled"
+    PAUSED = "paused"
     FAILING = "failing"
 
 
@@ -87,6 +101,16 @@ def add(  # noqa: PLR0917
     ] = None,
     disabled: Annotated[bool, typer.Option("--disabled", help="Begin disabled.")] = False,
     metadata: Annotated[str | None, typer.Option(metavar="JSON|@FILE", help="Whatever you want to keep.")] = None,
+    rate_limit: RateLimit = None,
+    max_in_flight: MaxInFlight = None,
+    catch_up_rate: CatchUpRate = None,
+    ordering: OrderingOption = None,
+    on_exhaustion: OnExhaustionOption = None,
+    allow_address: AllowAddress = None,
+    signature: SignatureOption = None,
+    signature_header: SignatureHeader = None,
+    event_type_header: EventTypeHeader = None,
+    delivery_id_header: DeliveryIdHeader = None,
     secret: Secret = None,
     json: Json = False,
     organization: Organization = None,
@@ -98,6 +122,7 @@ def add(  # noqa: PLR0917
       hookline subscriptions add https://example.com/webhooks --event-type user.created --event-type 'quest.*'
       hookline subscriptions add http://127.0.0.1:9000/hooks --event-type '*' --header 'X-Stage: test' --timeout 5
       hookline subscriptions add https://example.com/old --event-type 'user.*' --secret @old-secret --json
+      hookline subscriptions add https://example.com/hooks --event-type '*' --rate-limit 50/s --ordering per_key
     """
     body = {
         "url": url,
@@ -108,6 +133,18 @@ def add(  # noqa: PLR0917
         "enabled": not disabled,
         "metadata": _json(metadata),
         "secret": secret,
+        **sending_of(
+            rate_limit=rate_limit,
+            max_in_flight=max_in_flight,
+            catch_up_rate=catch_up_rate,
+            ordering=ordering,
+            on_exhaustion=on_exhaustion,
+            allow_address=allow_address,
+            signature=signature,
+            signature_header=signature_header,
+            event_type_header=event_type_header,
+            delivery_id_header=delivery_id_header,
+        ),
     }
     with asked_api(organization) as api:
         _print(api.post("/subscriptions", body), as_json=json)
@@ -125,9 +162,71 @@ def show(subscription: Id, json: Json = False, organization: Organization = None
         _print(api.get(path_of("subscriptions", subscription)), as_json=json)
 
 
+@app.command()
+def change(  # noqa: PLR0917
+    subscription: Id,
+    url: Annotated[str | None, typer.Option(metavar="URL", help="Where webhooks are sent.")] = None,
+    event_type: Annotated[
+        list[str] | None, typer.Option("--event-type", metavar="TYPE", help="All that it wants from now on; repeat it.")
+    ] = None,
+    description: Annotated[str | None, typer.Option(help="For people.")] = None,
+    header: Annotated[
+        list[str] | None, typer.Option("--header", metavar="'NAME: VALUE'", help="Beside those it has; repeat it.")
+    ] = None,
+    timeout: Annotated[float | None, typer.Option(metavar="SECONDS", help="1 to 60 an attempt.")] = None,
+    rate_limit: RateLimit = None,
+    max_in_flight: MaxInFlight = None,
+    catch_up_rate: CatchUpRate = None,
+    ordering: OrderingOption = None,
+    on_exhaustion: OnExhaustionOption = None,
+    allow_address: AllowAddress = None,
+    signature: SignatureOption = None,
+    signature_header: SignatureHeader = None,
+    event_type_header: EventTypeHeader = None,
+    delivery_id_header: DeliveryIdHeader = None,
+    json: Json = False,
+    organization: Organization = None,
+) -> None:
+    """Change what the options name and leave the rest; `default` takes a setting back. In force within 2 s.
+
+    \b
+    Examples:
+      hookline subscriptions change sub_019ab4… --rate-limit 600/m --max-in-flight 4
+      hookline subscriptions change sub_019ab4… --ordering per_key --on-exhaustion block
+      hookline subscriptions change sub_019ab4… --signature hex --signature-header X-Hub-Signature-256
+      hookline subscriptions change sub_019ab4… --rate-limit default --allow-address default
+    """
+    plain = {
+        "url": url,
+        "event_types": event_type or None,
+        "description": description,
+        "headers": dict(_header(each) for each in header) if header else None,
+        "timeout_s": timeout,
+    }
+    patch = {
+        **{name: value for name, value in plain.items() if value is not None},
+        **sending_of(
+            rate_limit=rate_limit,
+            max_in_flight=max_in_flight,
+            catch_up_rate=catch_up_rate,
+            ordering=ordering,
+            on_exhaustion=on_exhaustion,
+            allow_address=allow_address,
+            signature=signature,
+            signature_header=signature_header,
+            event_type_header=event_type_header,
+            delivery_id_header=delivery_id_header,
+        ),
+    }
+    if not patch:
+        raise typer.BadParameter("say what to change, with at least one option")
+    with asked_api(organization) as api:
+        _print(api.ask("PATCH", path_of("subscriptions", subscription), body=patch), as_json=json)
+
+
 @app.command("test")
 def try_out(subscription: Id, json: Json = False, organization: Organization = None) -> None:
-    """Send `hookline.test` once, also to a disabled subscription, and print what the receiver said.
+    """Send `hookline.test` once, also to a disabled or paused subscription, and print what the receiver said.
 
     Nothing is tried again and nothing is counted. Exit code 1 when it was not taken.
 
@@ -170,6 +269,39 @@ def disable(subscriptions: Ids, json: Json = False, organization: Organization =
       hookline subscriptions disable sub_019ab4…
     """
     _change("disable", subscriptions, as_json=json, organization=organization)
+
+
+@app.command()
+def pause(subscriptions: Ids, json: Json = False, organization: Organization = None) -> None:
+    """Pause subscriptions: nothing is sent to them and nothing is lost; it all waits until they are resumed.
+
+    \b
+    Example:
+      hookline subscriptions pause sub_019ab4…
+    """
+    _change("pause", subscriptions, as_json=json, organization=organization)
+
+
+@app.command()
+def resume(
+    subscriptions: Ids,
+    rate: Annotated[
+        float | None, typer.Option(metavar="N", help="Deliveries a second while it catches up, from now on.")
+    ] = None,
+    json: Json = False,
+    organization: Organization = None,
+) -> None:
+    """Resume subscriptions: what waited is sent first, in order, at the rate given or at the one each has.
+
+    \b
+    Examples:
+      hookline subscriptions resume sub_019ab4… --rate 20
+      hookline subscriptions list --state paused --json | jq -r '.[].id' | xargs hookline subscriptions resume
+    """
+    if rate is not None and len(subscriptions) > 1:
+        raise typer.BadParameter("goes with one subscription: name them one by one", param_hint="--rate")
+    body: dict[str, object] | None = None if rate is None else {"rate_per_s": rate}
+    _change("resume", subscriptions, as_json=json, organization=organization, body=body)
 
 
 @app.command("rotate-secret")
@@ -216,15 +348,22 @@ def delete(
     _change("delete", subscriptions, as_json=json, organization=organization)
 
 
-def _change(action: str, identifiers: list[str], *, as_json: bool, organization: str | None) -> None:
+def _change(
+    action: str,
+    identifiers: list[str],
+    *,
+    as_json: bool,
+    organization: str | None,
+    body: dict[str, object] | None = None,
+) -> None:
     from compose.showing.bodies import print_body
 
     with asked_api(organization) as api:
         if len(identifiers) == 1:
             path = path_of("subscriptions", identifiers[0])
-            body = api.ask("DELETE", path) if action == "delete" else api.post(f"{path}/{action}")
-            if as_json and body:
-                print_body(body)
+            changed = api.ask("DELETE", path) if action == "delete" else api.post(f"{path}/{action}", body)
+            if as_json and changed:
+                print_body(changed)
             elif not as_json:
                 typer.echo(f"{identifiers[0]}  {action}d")
             return

@@ -32,11 +32,13 @@ def print_subscription(subscription: Body) -> None:
             ("id", given["id"]),
             ("state", coloured(state_of(given))),
             ("disabled", disabled),
+            ("paused", exact_time_of(given["paused_at"])),
             ("url", given["url"]),
             ("event types", ", ".join(given["event_types"])),
             ("description", given["description"]),
             ("timeout", f"{given['timeout_s']:g} s"),
             ("headers", ", ".join(given["headers"]) or None),
+            *_sending_of(given),
             ("metadata", str(given["metadata"]) if given["metadata"] else None),
             ("version", str(given["version"])),
             ("created", exact_time_of(given["created_at"])),
@@ -48,7 +50,25 @@ def print_subscription(subscription: Body) -> None:
         print_fields([("", "keep the secret: it is not shown again")])
 
 
+def _sending_of(subscription: Body) -> Sequence[tuple[str, str | None]]:
+    """Return how it is sent to: of the settings those that are not what every subscription has."""
+    limit, signature = subscription["rate_limit"], subscription["signature"]
+    rate, ordering = subscription["catch_up_rate_per_s"], subscription["ordering"]
+    signed = signature["style"] if signature["header"] is None else f"{signature['style']}, in {signature['header']}"
+    most = subscription["max_in_flight"]
+    return [
+        ("rate limit", None if limit is None else f"{limit['limit']:,} a {limit['per']}"),
+        ("in flight", None if most is None else f"at most {most:,}"),
+        ("catches up", None if rate is None else f"at {rate:g} a second"),
+        ("ordering", None if ordering == "none" else f"{ordering}, on exhaustion {subscription['on_exhaustion']}"),
+        ("addresses", ", ".join(subscription["allowed_addresses"]) or None),
+        ("signature", None if signed == "standard" else signed),
+        ("event type header", subscription["event_type_header"]),
+        ("delivery id header", subscription["delivery_id_header"]),
+    ]
+
+
 def state_of(subscription: Body) -> str:
-    """Return enabled, disabled or failing."""
+    """Return enabled, disabled, paused or failing."""
     enabled = "enabled" if subscription["enabled"] else "disabled"
     return str(subscription.get("state", enabled))

@@ -15,7 +15,8 @@ WIDTH: Final = 100
 NAME_WIDTH: Final = 22
 COLOURS: Final = {
     "success": "green", "succeeded": "green", "completed": "green", "enabled": "green", "failed": "red",
-    "disabled": "red", "failing": "yellow", "retrying": "yellow", "held": "yellow", "cancelled": "yellow",
+    "disabled": "red", "paused": "yellow", "failing": "yellow", "retrying": "yellow", "held": "yellow",
+    "cancelled": "yellow",
 }  # fmt: skip
 
 Cell = str | Text

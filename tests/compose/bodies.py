@@ -12,7 +12,10 @@ def subscription(**other: Any) -> dict[str, Any]:
     return {
         "id": SUBSCRIPTION_ID, "url": "https://example.com/" + "long/" * 30, "event_types": ["user.created", "quest.*"],
         "description": "Billing", "headers": {"X-Team": "***"}, "timeout_s": 15.0, "enabled": True, "state": "failing",
-        "disabled_reason": None, "disabled_at": None, "metadata": {"team": "billing"}, "version": 1, "created_at": AT,
+        "disabled_reason": None, "disabled_at": None, "paused_at": None, "rate_limit": None, "max_in_flight": None,
+        "catch_up_rate_per_s": None, "ordering": "none", "on_exhaustion": "dead_letter", "allowed_addresses": [],
+        "signature": {"style": "standard", "header": None}, "event_type_header": None, "delivery_id_header": None,
+        "metadata": {"team": "billing"}, "version": 1, "created_at": AT,
         "updated_at": AT, **other,
     }  # fmt: skip
 

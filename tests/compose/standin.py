@@ -88,7 +88,7 @@ def standing_in() -> Iterator[StandIn]:
             self.end_headers()
             self.wfile.write(written)
 
-        do_GET = do_POST = do_DELETE = _handle  # noqa: N815 - http.server's names
+        do_GET = do_POST = do_PATCH = do_DELETE = _handle  # noqa: N815 - http.server's names
 
         def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002
             """Print nothing."""

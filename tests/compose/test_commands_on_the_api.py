@@ -28,6 +28,16 @@ def hookline(*arguments: str, stdin: str = "", **env: str) -> Ran:
 
 SECRET = f"whsec_{'A' * 43}="
 REPLAYED = 202, bodies.replay()
+SENDING = (
+    "--rate-limit", "600/m", "--max-in-flight", "3", "--catch-up-rate", "12.5", "--ordering", "per_key",
+    "--on-exhaustion", "block", "--allow-address", "8.8.8.0/24", "--allow-address", "9.9.9.9", "--signature", "hex",
+    "--signature-header", "X-S", "--event-type-header", "X-E", "--delivery-id-header", "X-D",
+)  # fmt: skip
+SENT_SO = {
+    "rate_limit": {"limit": 600, "per": "minute"}, "max_in_flight": 3, "catch_up_rate_per_s": 12.5,
+    "ordering": "per_key", "on_exhaustion": "block", "allowed_addresses": ["8.8.8.0/24", "9.9.9.9"],
+    "signature": {"style": "hex", "header": "X-S"}, "event_type_header": "X-E", "delivery_id_header": "X-D",
+}  # fmt: skip
 FILTERS = (
     "--subscription", "sub_1", "--event-type", "user.created", "--since", "2026-11-20", "--until",
     "2026-11-21T00:00:00Z", "--status", "503", "--error-kind", "timeout", "--event-id", "evt_0",
@@ -50,6 +60,23 @@ FILTERED = {
         (("subscriptions", "disable", "sub_1", "sub_2"), "POST /subscriptions/bulk",
          (200, {"results": [{"id": "sub_1", "ok": True}, {"id": "sub_2", "ok": True}]}), {},
          {"action": "disable", "ids": ["sub_1", "sub_2"]}),
+        (("subscriptions", "pause", SUBSCRIPTION_ID), f"POST /subscriptions/{SUBSCRIPTION_ID}/pause",
+         (200, bodies.subscription()), {}, None),
+        (("subscriptions", "resume", SUBSCRIPTION_ID, "--rate", "2.5"), f"POST /subscriptions/{SUBSCRIPTION_ID}/resume",
+         (200, bodies.subscription()), {}, {"rate_per_s": 2.5}),
+        (("subscriptions", "resume", "sub_1", "sub_2"), "POST /subscriptions/bulk",
+         (200, {"results": [{"id": "sub_1", "ok": True}, {"id": "sub_2", "ok": True}]}), {},
+         {"action": "resume", "ids": ["sub_1", "sub_2"]}),
+        (("subscriptions", "change", SUBSCRIPTION_ID, "--timeout", "5", *SENDING),
+         f"PATCH /subscriptions/{SUBSCRIPTION_ID}", (200, bodies.subscription()), {}, {"timeout_s": 5.0, **SENT_SO}),
+        (("subscriptions", "change", SUBSCRIPTION_ID, "--rate-limit", "default", "--max-in-flight", "default",
+          "--allow-address", "default", "--signature-header", "default", "--delivery-id-header", "default"),
+         f"PATCH /subscriptions/{SUBSCRIPTION_ID}", (200, bodies.subscription()), {},
+         {"rate_limit": None, "max_in_flight": None, "allowed_addresses": None, "signature": {"header": None},
+          "delivery_id_header": None}),
+        (("subscriptions", "add", "https://x/", "--event-type", "*", *SENDING), "POST /subscriptions",
+         (201, bodies.subscription(secret=SECRET)), {},
+         {"url": "https://x/", "event_types": ["*"], "enabled": True, **SENT_SO}),
         (("subscriptions", "delete", SUBSCRIPTION_ID, "--yes"), f"DELETE /subscriptions/{SUBSCRIPTION_ID}",
          (204, None), {}, None),
         (("deliveries", "list", "--state", "retrying", *FILTERS), "GET /deliveries", listed(bodies.delivery()),
@@ -129,6 +156,10 @@ def test_a_replay_of_everything_by_accident_is_refused(standin_api: StandIn) -> 
         (("subscriptions", "add", "http://x", "--event-type", "*", "--header", "X"), "write it as 'Name: value'"),
         (("subscriptions", "add", "http://x", "--event-type", "*", "--metadata", "{"), "is not JSON"),
         (("subscriptions", "delete", "sub_1"), "say --yes"),
+        (("subscriptions", "change", "sub_1"), "say what to change"),
+        (("subscriptions", "change", "sub_1", "--rate-limit", "50"), "write it as 50/s, 600/m, or default"),
+        (("subscriptions", "change", "sub_1", "--max-in-flight", "some"), "give a whole number, or default"),
+        (("subscriptions", "resume", "sub_1", "sub_2", "--rate", "5"), "goes with one subscription"),
     ],
 )  # fmt: skip
 def test_what_does_not_hold_is_refused_before_anybody_is_asked(

@@ -139,6 +139,27 @@ def test_an_event_says_what_became_of_it(capsys: pytest.CaptureFixture[str]) -> 
     assert max(map(len, out.splitlines())) <= 100
 
 
+def test_how_it_is_sent_to_is_shown_where_it_is_not_as_usual(capsys: pytest.CaptureFixture[str]) -> None:
+    print_subscription(bodies.subscription())
+    usual = capsys.readouterr().out
+    assert not any(
+        name in usual for name in ("rate limit", "in flight", "ordering", "signature", "addresses", "paused")
+    )
+    print_subscription(
+        bodies.subscription(
+            state="paused", paused_at=bodies.AT, rate_limit={"limit": 1000, "per": "minute"}, max_in_flight=4,
+            catch_up_rate_per_s=12.5, ordering="strict", on_exhaustion="block", allowed_addresses=["8.8.8.0/24"],
+            signature={"style": "hex", "header": "X-S"}, event_type_header="X-E", delivery_id_header="X-D",
+        )
+    )  # fmt: skip
+    lines = {" ".join(line.split()) for line in capsys.readouterr().out.splitlines()}
+    assert {
+        "state paused", "paused 2026-11-21 09:30:00.120Z", "rate limit 1,000 a minute", "in flight at most 4",
+        "catches up at 12.5 a second", "ordering strict, on exhaustion block", "addresses 8.8.8.0/24",
+        "signature hex, in X-S", "event type header X-E", "delivery id header X-D",
+    } <= lines  # fmt: skip
+
+
 def test_a_secret_is_shown_where_the_api_gives_it(capsys: pytest.CaptureFixture[str]) -> None:
     print_subscription(bodies.subscription(secret="whsec_AAAA"))
     out = capsys.readouterr().out

@@ -50,6 +50,27 @@ def test_what_the_api_refuses_is_told_by_the_names_of_options(real_api: dict[str
 
 
 @pytest.mark.postgres
+def test_how_a_subscription_is_sent_to_is_changed_and_taken_back(real_api: dict[str, str]) -> None:
+    body = json.loads(hookline(*ADD, "--event-type", "*", "--rate-limit", "50/s", "--json", **real_api).out)
+    assert body["rate_limit"] == {"limit": 50, "per": "second"}
+    change = ("subscriptions", "change", body["id"])
+    changed = hookline(*change, "--ordering", "strict", "--signature-header", "X-S", "--json", **real_api)
+    shown = json.loads(changed.out)
+    assert (shown["ordering"], shown["signature"]) == ("strict", {"style": "standard", "header": "X-S"})
+    assert shown["rate_limit"] == {"limit": 50, "per": "second"}
+    back = hookline(*change, "--rate-limit", "default", "--signature-header", "default", "--json", **real_api)
+    shown = json.loads(back.out)
+    assert (shown["rate_limit"], shown["signature"]["header"], shown["ordering"]) == (None, None, "strict")
+    refused = hookline(
+        *change, "--rate-limit", "0/s", "--catch-up-rate", "0", "--allow-address", "x", "--signature-header", "Host",
+        **real_api,
+    )  # fmt: skip
+    assert refused.code == 2
+    for option in ("--rate-limit", "--catch-up-rate", "--allow-address", "--signature-header"):
+        assert f"{option}: " in refused.complaint
+
+
+@pytest.mark.postgres
 def test_subscriptions_are_disabled_enabled_and_given_other_secrets(real_api: dict[str, str]) -> None:
     first, second = (json.loads(hookline(*ADD, "--event-type", "*", "--json", **real_api).out) for _ in range(2))
     disabled = hookline("subscriptions", "disable", first["id"], second["id"], **real_api)
@@ -59,6 +80,14 @@ def test_subscriptions_are_disabled_enabled_and_given_other_secrets(real_api: di
     assert "sub_none  this organization has no subscription of this id" in enabled.out
     listed = hookline("subscriptions", "list", "--state", "disabled", "--json", **real_api)
     assert [each["id"] for each in json.loads(listed.out)] == [first["id"]]
+
+    paused = hookline("subscriptions", "pause", second["id"], **real_api)
+    assert (paused.code, paused.out) == (0, f"{second['id']}  paused\n")
+    found = hookline("subscriptions", "list", "--state", "paused", "--json", **real_api)
+    assert [each["id"] for each in json.loads(found.out)] == [second["id"]]
+    resumed = hookline("subscriptions", "resume", second["id"], "--rate", "20", "--json", **real_api)
+    shown = json.loads(resumed.out)
+    assert (shown["state"], shown["catch_up_rate_per_s"]) == ("enabled", 20)
 
     rotated = hookline("subscriptions", "rotate-secret", first["id"], "--overlap", "1h", "--json", **real_api)
     assert json.loads(rotated.out)["secret"] not in {first["secret"], second["secret"]}

@@ -240,18 +240,6 @@ async def test_after_a_day_the_key_is_free(stage: Stage) -> None:
     assert await stage.written() == ["a", "b"]
 
 
-async def test_what_is_old_is_deleted(stage: Stage, upgraded_url: str) -> None:
-    await stage.run(
-        "INSERT INTO idempotency_keys SELECT 'org_x', 'old' || n, '', 200, '', now() - interval '25 h' "
-        "FROM generate_series(1, 1500) n"
-    )
-    repeats = stage.api._transport.app.state.repeats  # type: ignore[attr-defined] # httpx's ASGITransport has it
-    for left in (501, 2):  # 1,000 at once, and the claims that make them go
-        repeats._forget_at = 0.0
-        assert (await stage.post("/write", str(left), {"Idempotency-Key": str(left)})).status_code == 201
-        assert (await stage.run("SELECT count(*) FROM idempotency_keys"))[0][0] == left
-
-
 async def test_a_route_without_a_transaction_is_done_once_too(stage: Stage) -> None:
     await stage.post("/without-database")
     stage.gate.entered.clear()

@@ -15,7 +15,7 @@ import structlog
 
 from api.migrations import upgrade
 from api.projection.projector import ThrownOut
-from api.projection.writing import OUTCOMES
+from api.subscriptions.outcomes import CHANNEL
 from compose.postgres import EmbeddedPostgres
 from schemas.codec import encode
 from schemas.headers import quarantine_headers
@@ -279,7 +279,7 @@ async def test_a_workers_quarantine_is_kept_with_its_bytes_and_why(stage: Stage,
 
 async def test_the_outcome_of_a_test_send_is_announced_and_counts_nowhere(stage: Stage, db: Db) -> None:
     tried, heard = delivery(is_test=True), asyncio.get_running_loop().create_future()
-    await db.add_listener(OUTCOMES, lambda *about: heard.set_result(about[-1]))
+    await db.add_listener(CHANNEL, lambda *about: heard.set_result(about[-1]))
     async with running(stage.projector()):
         stage.put(tried, outcome(tried))
         async with asyncio.timeout(20):

@@ -13,6 +13,17 @@ from tests.api.conftest import MASTER_KEYS
 PATH = "/api/v1/subscriptions"
 URL = "https://93.184.216.34/in"  # an address: no name is looked up
 MINIMAL: dict[str, Any] = {"url": URL, "event_types": ["user.created"]}
+DEFAULTS: dict[str, Any] = {
+    "rate_limit": None,
+    "max_in_flight": None,
+    "catch_up_rate_per_s": None,
+    "ordering": "none",
+    "on_exhaustion": "dead_letter",
+    "allowed_addresses": [],
+    "signature": {"style": "standard", "header": None},
+    "event_type_header": None,
+    "delivery_id_header": None,
+}  # of how it is sent to
 UNKNOWN = "sub_019a9f2b6c7d7e8f9a0b1c2d3e4f5a6b"
 SEALER = sealer_of(MASTER_KEYS)
 ELSEWHERE = {"Hookline-Organization": "org_nobodys"}

@@ -14,7 +14,7 @@ from tests.api.subscriptions.making import ELSEWHERE, PATH, SEALER, UNKNOWN, mad
 
 pytestmark = pytest.mark.postgres
 
-ACTIONS = ("enable", "disable", "rotate-secret")
+ACTIONS = ("enable", "disable", "pause", "rotate-secret")
 OWN = "whsec_" + "AAAA" * 8
 
 

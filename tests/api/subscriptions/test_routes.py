@@ -10,7 +10,7 @@ import pytest
 from schemas.sealing import HEADERS_PURPOSE, SECRET_PURPOSE
 from schemas.signing import key_of
 from tests.api.problem import pointers_of, problem_of
-from tests.api.subscriptions.making import MINIMAL, PATH, SEALER, UNKNOWN, URL, made, outbox_of
+from tests.api.subscriptions.making import DEFAULTS, MINIMAL, PATH, SEALER, UNKNOWN, URL, made, outbox_of
 
 pytestmark = pytest.mark.postgres
 
@@ -34,6 +34,8 @@ async def test_a_subscription_is_made_with_defaults_and_a_secret_shown_once(api:
         "state": "enabled",
         "disabled_reason": None,
         "disabled_at": None,
+        "paused_at": None,
+        **DEFAULTS,
         "metadata": {},
         "version": 1,
         "created_at": body["created_at"],

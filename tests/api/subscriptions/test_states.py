@@ -1,4 +1,4 @@
-"""How a subscription stands: enabled, disabled or failing, shown and found alike."""
+"""How a subscription stands: enabled, disabled, paused or failing, shown and found alike."""
 
 from typing import Any
 
@@ -76,9 +76,9 @@ async def test_a_list_is_read_by_indexes(upgraded_url: str, state: SubscriptionS
     connection = await asyncpg.connect(upgraded_url)
     await connection.execute(
         """INSERT INTO subscriptions (id, organization_id, version, url, event_types, secrets, secrets_expire_at,
-                                      timeout_ms, enabled, metadata, created_at, updated_at)
+                                      timeout_ms, enabled, paused, metadata, created_at, updated_at)
            SELECT 'sub_' || lpad(n::text, 32, '0'), 'org_' || n % 100, 1, 'https://x/', '{*}', '{}', '{}',
-                  1000, n % 3 > 0, '{}', now(), now() FROM generate_series(1, 20000) n;
+                  1000, n % 3 > 0, n % 400 = 7, '{}', now(), now() FROM generate_series(1, 20000) n;
            INSERT INTO subscription_health
            SELECT id, organization_id, right(id, 3)::int / 100, now(), 0, now(), NULL, NULL FROM subscriptions;
            ANALYZE"""
