@@ -15,10 +15,10 @@ from processors.quarantining import quarantined
 from producers.handover import LoopProducer
 from producers.records import Outgoing
 from schemas.codec import UnreadableRecord, decode, encode
-from schemas.envelope import body_of
+from schemas.envelope import body_of, check_id, check_organization
 from schemas.errors import InvalidInput
-from schemas.headers import ORGANIZATION, TRACEPARENT, delivery_headers, is_traceparent
-from schemas.ids import append_time_of, delivery_id_of, is_organization_id, is_time_ordered, new_attempt_id
+from schemas.headers import ORGANIZATION, delivery_headers, traceparent_in
+from schemas.ids import append_time_of, delivery_id_of, new_attempt_id
 from schemas.records import FIRST_ROUND, Attempt, AttemptState, Delivery, Event, Position, Subscription
 from schemas.topics import ATTEMPTS, DELIVER
 
@@ -87,10 +87,8 @@ def checked_event(value: bytes | None) -> Event:
     Any Kafka client may write here, so what the publisher checks is checked again, as far as delivery depends on it.
     """
     event = decode(Event, value)
-    if not is_time_ordered(event.id, "evt"):
-        raise InvalidInput("must be evt_ and a UUIDv7 in 32 lower-case hexadecimal digits", pointer="/id")
-    if not is_organization_id(event.organization_id):
-        raise InvalidInput("must be 1 to 100 letters, digits and . _ : -", pointer="/organization_id")
+    check_id(event.id, "evt", "/id")
+    check_organization(event.organization_id)
     return event
 
 
@@ -127,7 +125,7 @@ class Router:
                 schedule_version=self._schedule_version,
                 now=datetime.now(UTC),
                 appended_at=append_time_of(round(taken.timestamp_s * 1000)),
-                traceparent=_traceparent_of(taken),
+                traceparent=traceparent_in(taken.headers),
             )
             records = [*map(_delivery_record, owed.deliveries), *map(_held_record, owed.held)]
             _check_sizes(records)
@@ -183,11 +181,3 @@ def _held(
         key=event.key,
         sequence=position.offset,
     )
-
-
-def _traceparent_of(taken: Taken) -> str | None:
-    for name, value in taken.headers:
-        if name == TRACEPARENT:
-            text = value.decode("ascii", "replace")
-            return text if is_traceparent(text) else None  # another client's may be anything, and it becomes a header
-    return None

@@ -10,10 +10,10 @@ from confluent_kafka import Message
 
 from api.projection.storable import storable_attempt, storable_delivery, storable_event, storable_moment, storable_text
 from schemas.codec import decode
-from schemas.envelope import body_of
-from schemas.errors import HooklineError, InvalidInput
-from schemas.headers import ATTEMPT, TRACEPARENT, Headers, is_traceparent
-from schemas.ids import append_time_of, filed_at, is_organization_id, is_time_ordered, quarantine_id_of
+from schemas.envelope import body_of, check_id, check_organization
+from schemas.errors import HooklineError
+from schemas.headers import ATTEMPT, Headers, traceparent_in
+from schemas.ids import append_time_of, filed_at, quarantine_id_of
 from schemas.records import Attempt, Delivery, Event
 from schemas.topics import ATTEMPTS, DELIVER, EVENTS, QUARANTINE, REPLAY
 
@@ -161,13 +161,13 @@ def _readers(topics: Topics) -> dict[str, Callable[[Fetched], Seen]]:
 
 def _event(fetched: Fetched) -> EventSeen:
     event = decode(Event, fetched.value)
-    _check_id(event.id, "evt", "/id")
-    _check_organization(event.organization_id)
+    check_id(event.id, "evt", "/id")
+    check_organization(event.organization_id)
     return EventSeen(
         event=storable_event(event),
         at=filed_at(event.id, fetched.appended_at),
         body=body_of(event),
-        traceparent=_traceparent_in(fetched.headers),
+        traceparent=traceparent_in(fetched.headers),
         partition=fetched.partition,
         offset=fetched.offset,
     )
@@ -181,18 +181,18 @@ def _delivery(fetched: Fetched) -> DeliverySeen | None:
     delivery = storable_delivery(decode(Delivery, fetched.value))
     if delivery.attempt > 1:
         return None
-    _check_id(delivery.id, "dlv", "/id")
-    _check_id(delivery.event_id, "evt", "/event_id")
-    _check_organization(delivery.organization_id)
+    check_id(delivery.id, "dlv", "/id")
+    check_id(delivery.event_id, "evt", "/event_id")
+    check_organization(delivery.organization_id)
     return DeliverySeen(delivery, fetched.partition)
 
 
 def _attempt(fetched: Fetched) -> AttemptSeen:
     attempt = storable_attempt(decode(Attempt, fetched.value))
-    _check_id(attempt.id, "att", "/id")
-    _check_id(attempt.delivery_id, "dlv", "/delivery_id")
-    _check_id(attempt.event_id, "evt", "/event_id")
-    _check_organization(attempt.organization_id)
+    check_id(attempt.id, "att", "/id")
+    check_id(attempt.delivery_id, "dlv", "/delivery_id")
+    check_id(attempt.event_id, "evt", "/event_id")
+    check_organization(attempt.organization_id)
     return AttemptSeen(attempt, filed_at(attempt.id, fetched.appended_at), fetched.partition)
 
 
@@ -218,21 +218,3 @@ def _whole(text: str | None, *, bits: int) -> int:
     if text is None or not (text.isascii() and text.isdigit() and len(text) < 20):
         return -1
     return int(text) if int(text) < 1 << bits else -1
-
-
-def _check_id(identifier: str, prefix: str, pointer: str) -> None:
-    if not is_time_ordered(identifier, prefix):
-        raise InvalidInput(f"must be {prefix}_ and a UUIDv7 in 32 lower-case hexadecimal digits", pointer=pointer)
-
-
-def _check_organization(organization_id: str) -> None:
-    if not is_organization_id(organization_id):
-        raise InvalidInput("must be 1 to 100 letters, digits and . _ : -", pointer="/organization_id")
-
-
-def _traceparent_in(headers: Headers) -> str | None:
-    for name, value in headers:
-        if name == TRACEPARENT:
-            text = value.decode("ascii", "replace")
-            return text if is_traceparent(text) else None
-    return None
