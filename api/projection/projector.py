@@ -93,7 +93,7 @@ class Projector:
         self._member = f"hookline-projector-{slot}-{_hash_of(self._topics.names)}"
         self._most_records = most_records
         self._engine = projecting_engine(database_url, wait_s=database_wait_s, query_s=database_query_s)
-        self._writer = Writer(self._engine, limits or Limits())
+        self._writer = Writer(self._engine, limits or Limits(), behind=self._topics.behind)
         self._thread = ThreadPoolExecutor(1, "projector")  # librdkafka's consumer is polled by one thread
         self._assigned: list[Partition] = []
         self._next: dict[Partition, int] = {}
@@ -192,10 +192,10 @@ class Projector:
 
     async def _write_seen(self, fetched: Sequence[Fetched], seen: Sequence[Seen], *, known_rows: bool = False) -> None:
         poison = [one for one in seen if isinstance(one, Poison)]
-        # Workers put unreadable events and deliveries into the quarantine; nobody but us reads all outcomes.
+        # Workers put unreadable events and deliveries into the quarantine; nobody but us judges outcomes and cursors.
         kept = [
             quarantined_here(one.fetched, one.error)
-            if isinstance(one, Poison) and one.fetched.topic == self._topics.attempts
+            if isinstance(one, Poison) and one.fetched.topic in self._topics.judged_here
             else one
             for one in seen
         ]
@@ -214,7 +214,7 @@ class Projector:
             RECORDS.labels(topic=one.topic).inc()
         for bad in poison:
             UNREADABLE.labels(topic=bad.fetched.topic).inc()
-            if bad.fetched.topic == self._topics.attempts:
+            if bad.fetched.topic in self._topics.judged_here:
                 self._note_quarantined(bad.fetched, bad.error)
 
     def _moves(self, fetched: Sequence[Fetched]) -> list[Move]:
@@ -297,6 +297,7 @@ class Projector:
         if self._is_placed and now - self._looked_at >= _LOOK_AT_TOPICS_S:
             self._looked_at = now
             await self._look_at_topics()
+            await self._look_at_those_behind()
 
     def _commit(self, *, wait: bool = False) -> None:
         if not (self._uncommitted and self._is_placed):
@@ -331,6 +332,12 @@ class Projector:
             return  # away; or one of them is gone, and may come back
         if identities != self._identities:
             self._is_placed = False
+
+    async def _look_at_those_behind(self) -> None:
+        try:
+            await self._writer.measure(self._assigned)
+        except _AWAY:
+            return  # whoever writes next says so
 
     async def _call(self, call: Callable[[], Answer]) -> Answer:
         """Run a call of the consumer in its thread."""

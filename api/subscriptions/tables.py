@@ -29,7 +29,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
 from api.database import Base
-from api.projection.tables import HealthRow
+from api.projection.tables import CursorRow, HealthRow
 from producers.outbox import add_to_outbox
 from producers.records import Outgoing
 from schemas.codec import encode
@@ -105,11 +105,12 @@ def _forget_expired_secrets(row: SubscriptionRow, *, now: datetime) -> None:
 async def removed(db: AsyncSession, row: SubscriptionRow) -> None:
     """Delete a row that `subscription_to_change` locked, and tell the workers with a tombstone.
 
-    What the projection knows of its health goes after it: the projection locks in this order too.
+    What the projection knows of it goes after it: the projection locks in this order too.
     """
     await db.delete(row)
     await db.flush()
     await db.execute(delete(HealthRow).where(HealthRow.subscription_id == row.id))
+    await db.execute(delete(CursorRow).where(CursorRow.subscription_id == row.id))
     await add_to_outbox(db, Outgoing(SUBSCRIPTIONS, row.id.encode(), None, []))
 
 
