@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
+import orjson
+
 from processors.index import SubscriptionIndex
 from processors.intake import Taken
 from processors.metrics import EVENTS_ROUTED, RECORDS_QUARANTINED
@@ -24,6 +26,7 @@ from schemas.topics import ATTEMPTS, DELIVER
 
 STAGE: Final = "route"
 DISABLED: Final = "disabled"
+ABOUT_A_SUBSCRIPTION: Final = "subscription."  # event types of our own (api/subscriptions/announcing.py)
 # Half of what a topic takes (schemas/topics.py): a delivery grows by its history, its outcome by the answer.
 LARGEST_RECORD_BYTES: Final = 1024 * 1024
 
@@ -48,10 +51,12 @@ def deliveries_of(
 ) -> Owed:
     """Return what `event`, read at `position`, owes to `subscriptions`, all of which want it.
 
-    `appended_at` is when the broker took it (None: when the event says that it happened).
+    `appended_at` is when the broker took it (None: when the event says that it happened). The subscription that an
+    event of ours is about is owed nothing: telling it that it fails would be another failure.
 
     Raises InvalidInput when its data is no JSON object: such a record cannot be anybody's body.
     """
+    subscriptions = _without_its_subject(event, subscriptions)
     body = body_of(event) if subscriptions else b""
     deliveries = tuple(
         Delivery(
@@ -79,6 +84,17 @@ def deliveries_of(
         if not subscription.enabled
     )
     return Owed(deliveries, held)
+
+
+def _without_its_subject(event: Event, subscriptions: Sequence[Subscription]) -> Sequence[Subscription]:
+    if not (subscriptions and event.type.startswith(ABOUT_A_SUBSCRIPTION)):
+        return subscriptions
+    try:
+        data = orjson.loads(event.data)
+    except orjson.JSONDecodeError:
+        return subscriptions  # another client's: it becomes nobody's body
+    subject = data.get("subscription_id") if isinstance(data, dict) else None
+    return [subscription for subscription in subscriptions if subscription.id != subject]
 
 
 def checked_event(value: bytes | None) -> Event:
