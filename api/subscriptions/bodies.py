@@ -11,6 +11,7 @@ from pydantic_core import PydanticCustomError
 
 from api.requests import JsonBody
 from api.subscriptions.headers import MASK, check_headers, checked_header
+from api.subscriptions.standing import Delivering
 from api.subscriptions.tables import SubscriptionState
 from schemas.catalogue import catalogue
 from schemas.errors import InvalidInput
@@ -37,6 +38,7 @@ _SHOWN: Final[dict[str, Any]] = {
     "state": "enabled",
     "disabled_reason": None,
     "disabled_at": None,
+    "delivering": {"state": "live", "reason": None, "since": None, "not_before": None},
     "version": 1,
     "created_at": "2026-11-21T09:30:00Z",
     "updated_at": "2026-11-21T09:30:00Z",
@@ -208,6 +210,7 @@ class SubscriptionBody(BaseModel):
         )
     )
     disabled_at: datetime | None = Field(description="When it was disabled; null while it is enabled.")
+    delivering: Delivering
     metadata: dict[str, JsonValue]
     version: int = Field(description="Rises with every change; the ETag holds it too.")
     created_at: datetime

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from compose.commands.options import Json, JsonArray, Limit, Organization, asked_api, end, new_group, path_of, say
+from compose.commands.standing import lag, recover
 
 app = new_group("Manage subscriptions: who receives which events, and where.")
 
@@ -151,7 +152,7 @@ def try_out(subscription: Id, json: Json = False, organization: Organization = N
 
 @app.command()
 def enable(subscriptions: Ids, json: Json = False, organization: Organization = None) -> None:
-    """Enable subscriptions. What was held meanwhile is not sent by itself: hookline replay --state held.
+    """Enable subscriptions. What was held meanwhile is not sent by itself: subscriptions recover.
 
     \b
     Examples:
@@ -214,6 +215,10 @@ def delete(
             say("nothing was deleted")
             end(well=False)
     _change("delete", subscriptions, as_json=json, organization=organization)
+
+
+app.command()(lag)
+app.command()(recover)
 
 
 def _change(action: str, identifiers: list[str], *, as_json: bool, organization: str | None) -> None:
