@@ -20,6 +20,8 @@ _SUBSCRIPTION_ID: Final = "sub_019a9f2b6c7d7e8f9a0b1c2d3e4f5a6b"
 
 
 def _moment(value: object) -> datetime:
+    if isinstance(value, datetime):
+        return value  # of another body, where it was judged
     if isinstance(value, str) and _RFC_3339.fullmatch(value):
         try:
             return datetime.fromisoformat(value.upper()).astimezone(UTC)

@@ -26,7 +26,7 @@ router = APIRouter(
     tags=["subscriptions"],
     route_class=JsonRoute,
     dependencies=[bearer],
-    responses=documented(401, 404, 503),
+    responses=documented(401, 404, 422, 503),
 )
 
 

@@ -13,7 +13,15 @@ def subscription(**other: Any) -> dict[str, Any]:
         "id": SUBSCRIPTION_ID, "url": "https://example.com/" + "long/" * 30, "event_types": ["user.created", "quest.*"],
         "description": "Billing", "headers": {"X-Team": "***"}, "timeout_s": 15.0, "enabled": True, "state": "failing",
         "disabled_reason": None, "disabled_at": None, "metadata": {"team": "billing"}, "version": 1, "created_at": AT,
-        "updated_at": AT, **other,
+        "delivering": {"state": "live", "reason": None, "since": None, "not_before": None}, "updated_at": AT, **other,
+    }  # fmt: skip
+
+
+def lag(**other: Any) -> dict[str, Any]:
+    place = {"place": "behind", "count": 1200, "oldest": AT, "next_due_at": None}
+    return {
+        "oldest": AT, "oldest_event_id": EVENT_ID, "count": 1200, "where": [place], "held": {"count": 3, "oldest": AT},
+        "behind": {"reason": "open", "since": AT, "not_before": AT, "parked_keys": 2}, **other,
     }  # fmt: skip
 
 

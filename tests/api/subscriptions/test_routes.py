@@ -34,6 +34,7 @@ async def test_a_subscription_is_made_with_defaults_and_a_secret_shown_once(api:
         "state": "enabled",
         "disabled_reason": None,
         "disabled_at": None,
+        "delivering": {"state": "live", "reason": None, "since": None, "not_before": None},
         "metadata": {},
         "version": 1,
         "created_at": body["created_at"],
