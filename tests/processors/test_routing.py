@@ -95,7 +95,7 @@ def test_what_is_said_of_a_subscription_is_never_owed_to_itself(name: str) -> No
     for subject in (it, off):
         told = made.event(event_type=f"subscription.{name}", data=json.dumps({"subscription_id": subject.id}).encode())
         deliveries, held = routed(told, it, off, other)
-        owed = {each.subscription_id for each in (*deliveries, *held)}
+        owed = {each.subscription_id for each in deliveries} | {each.subscription_id for each in held}
         assert owed == {it.id, off.id, other.id} - {subject.id}
         assert routed(told, subject) == ((), ())  # and so there is no loop
 
