@@ -24,12 +24,12 @@ from api.idempotency.repeats import Repeats
 from api.metrics import Metrics
 from api.quarantine import routes as quarantine
 from api.readiness import ReadyChecks
-from api.replays import retrying
+from api.replays import recovering, retrying
 from api.replays import routes as replays
 from api.services import Services
 from api.settings import ApiSettings
 from api.stats import routes as stats
-from api.subscriptions import actions, bulk, testing
+from api.subscriptions import actions, bulk, lag, testing
 from api.subscriptions import routes as subscriptions
 from api.subscriptions.outcomes import Outcomes
 from api.subscriptions.tables import SubscriptionRow
@@ -94,9 +94,9 @@ def create_app(settings: ApiSettings, kafka: KafkaSettings) -> FastAPI:
     app.add_middleware(Access, metrics=metrics)
     problems.add_handlers(app)
     for router in (
-        *(subscriptions.router, bulk.router, actions.router, testing.router),
+        *(subscriptions.router, bulk.router, actions.router, testing.router, lag.router),
         *(events.router, events.batches, events_read.router, deliveries.router, stats.router),
-        *(replays.router, retrying.router, quarantine.router, health.router),
+        *(replays.router, retrying.router, recovering.router, quarantine.router, health.router),
     ):
         app.include_router(router)
     openapi.describe(app)

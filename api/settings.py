@@ -7,11 +7,13 @@ from pydantic import AliasChoices, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from producers.port_settings import Ports
+from producers.schedule_settings import RetryWaits
 from producers.secret_settings import UnfitSettings, given_sealer, given_secret
 from schemas.envelope import LARGEST_EVENT_BYTES
 from schemas.ids import is_organization_id
 from schemas.sealing import Sealer
 from schemas.urls import PORTS
+from schemas.waits import DEFAULT_WAITS, parse_schedule
 
 SHORTEST_TOKEN: Final = 16  # characters: a token is compared, not slowed down, so it must not be guessable
 
@@ -48,6 +50,10 @@ class DatabaseSettings(BaseSettings):
 class ApiSettings(DatabaseSettings):
     """What the API needs to know besides where Kafka is (`producers.settings.KafkaSettings`)."""
 
+    model_config = SettingsConfigDict(arbitrary_types_allowed=True)
+
+    retry_waits: RetryWaits = parse_schedule(DEFAULT_WAITS)
+    """The workers' waits between attempts: by them a subscription's lag says where its deliveries wait."""
     master_keys: SecretStr | None = None
     """Master keys that seal secrets: `id:base64 of 32 bytes`, several between commas, the first one seals."""
     master_keys_file: Path | None = None

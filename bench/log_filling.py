@@ -42,6 +42,15 @@ _ERRORS: Final = {"http": "the receiver answered {}", "timeout": "no whole answe
 _REQUEST: Final = {"content-type": "application/json", "user-agent": "Hookline/1", "webhook-signature": "***"}
 _RESPONSE: Final = {"content-type": "text/plain", "server": "bench"}
 
+COUNT_ALL: Final = """
+INSERT INTO delivery_counts (organization_id, subscription_id, day, partition, pending, retrying, success, failed, held,
+    attempts, failed_attempts, duration_ms, durations)
+SELECT organization_id, subscription_id, (at AT TIME ZONE 'UTC')::date, 0, count(*) FILTER (WHERE state = 'pending'),
+    count(*) FILTER (WHERE state = 'retrying'), count(*) FILTER (WHERE state = 'success'),
+    count(*) FILTER (WHERE state = 'failed'), count(*) FILTER (WHERE state = 'held'), 0, 0, 0, '{}'
+FROM deliveries WHERE NOT is_test GROUP BY 1, 2, 3
+"""
+
 Row = tuple[Any, ...]
 
 
@@ -82,6 +91,7 @@ async def fill(url: str, *, attempts: int, days: int, now: datetime, says: bool 
                 counts[index] += len(rows[index])
             if says:
                 sys.stderr.write(f"\r# {counts[2]:,} of {attempts:,} attempts, {time.perf_counter() - began:.0f} s ")
+        await db.execute(COUNT_ALL)
         await db.execute("VACUUM ANALYZE")
     finally:
         await db.close()

@@ -33,11 +33,14 @@ from api.events.log import Wanted as WantedEvents
 from api.lists import Place
 from api.migrations import upgrade
 from api.settings import ApiSettings
+from api.subscriptions.waiting import event_of as event_of_heap
+from api.subscriptions.waiting import waiting_for
 from bench.log_filling import fill
 from bench.plans import plans_of, tables_read_whole
 from compose.postgres import EmbeddedPostgres
 from schemas.error_kinds import ErrorKind
 from schemas.ids import OrganizationId
+from schemas.waits import DEFAULT_WAITS, parse_schedule
 
 LIMIT_MS: Final = 20.0
 PAGE: Final = 26  # 25 and one more, as the routes ask
@@ -322,7 +325,18 @@ def _details(known: Known) -> dict[str, Ask]:
         assert found is not None
         return await deliveries_of_event(db, found)
 
+    def lag(subscription: str) -> Ask:
+        async def ask(db: AsyncSession) -> object:
+            waiting = await waiting_for(db, LARGE, subscription, schedule=parse_schedule(DEFAULT_WAITS))
+            heaps = [heap for heap in (waiting.pending, *waiting.retries.values()) if heap.count]
+            return heaps and await event_of_heap(db, LARGE, subscription, min(heaps, key=lambda heap: heap.oldest_id))
+
+        return ask
+
     return {
+        "the lag of a subscription": lag(known.subscription),
+        "the lag of a rare subscription": lag(known.rare_subscription),
+        "the lag of an unknown subscription": lag("sub_019a9f2b6c7d7e8f9a0b1c2d3e4f5a6b"),
         "a delivery": delivery(known.delivery),
         "an old delivery": delivery(known.old_delivery),
         "a delivery with attempts": delivery(known.retried),

@@ -4,7 +4,6 @@ A plain confluent-kafka consumer, because Faust merges a topic's partitions into
 holds back all (FAUST.md, F11). A record is committed once the broker has it on the other topic: at least once.
 """
 
-import hashlib
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -19,6 +18,7 @@ from processors.acks import ahead_from_text, ahead_to_text
 from processors.errors import WorkerError
 from processors.quarantining import quarantined
 from processors.waiting import Bounds, Share, Waiting, WaitingRoom, next_tier, released_at
+from producers.consuming import Warnings, consumer_config, member_of, throws_out
 from producers.errors import ProducingError
 from producers.records import Outgoing, RecordProducer
 from schemas.codec import UnreadableRecord, decode
@@ -34,7 +34,6 @@ _REPORTS_WITHIN_S: Final = 0.02  # the brokers' reports are served by this loop
 _COMMIT_EVERY_S: Final = 0.25
 _AGAIN_AFTER_S: Final = 1.0  # when a broker refused a record
 _SILENCE_S: Final = 1.0  # without a report while some are awaited: the brokers are away
-_SAY_AGAIN_AFTER_S: Final = 10.0  # while Kafka is away, librdkafka says so twenty times a second
 _MOST_PER_TURN: Final = 500
 _MOST_UNDER_WAY: Final = 20_000  # far below what the producer queues, so that handing over never blocks
 _FLUSH_S: Final = 2.0  # on the way out; what is not reported by then is moved again by whoever comes next
@@ -87,12 +86,12 @@ class Mover:
         self._quarantine_topic = quarantine_topic
         self._kafka = dict(kafka)
         self._group = group
-        self._member = f"hookline-mover-{slot}-{_hash_of(self._waits)}"
+        self._member = member_of("hookline-mover", slot, self._waits)
         self._room = WaitingRoom(bounds or Bounds())
         self._refusals: list[str] = []
         self._committed_at = 0.0
         self._heard_at = 0.0
-        self._last_error = ("", 0.0)
+        self._warnings = Warnings(log)
         self._stopping = False
         self._failure: WorkerError | None = None
         self._consumer: Consumer
@@ -286,12 +285,9 @@ class Mover:
         log.warning("mover.lost", partitions=len(partitions))
 
     def _on_error(self, error: KafkaError) -> None:
-        if error.fatal() or error.code() == KafkaError._FATAL:  # noqa: SLF001 - confluent-kafka's public name
+        if throws_out(error):
             self._failure = WorkerError(f"Kafka threw the mover {self._member} out: {error.str()}")
-        now = time.monotonic()
-        if error.name() != self._last_error[0] or now - self._last_error[1] > _SAY_AGAIN_AFTER_S:
-            self._last_error = (error.name(), now)
-            log.warning("kafka.error", error=error.str(), code=error.name())
+        self._warnings.say_error(error)
 
     def _leave(self) -> None:
         """Commit what the brokers have and go; a static member's partitions wait for it for a session timeout."""
@@ -310,23 +306,10 @@ class Mover:
 
     def _consumer_config(self) -> dict[str, object]:
         return {
-            **self._kafka,
-            "group.id": self._group,
-            "group.instance.id": self._member,
-            "session.timeout.ms": 7000,  # a killed mover's partitions stand still for so long unless it comes back
-            "heartbeat.interval.ms": 2000,
+            **consumer_config(self._kafka, group=self._group, member=self._member, on_error=self._on_error),
             "partition.assignment.strategy": "cooperative-sticky",  # others' records need not be read again
-            "auto.offset.reset": "earliest",
-            "enable.auto.commit": False,
-            "enable.auto.offset.store": False,
             "on_commit": self._on_committed,
-            "error_cb": self._on_error,
-            "log_level": 2,  # what librdkafka would write to standard error comes to error_cb as well
             "fetch.wait.max.ms": 100,  # a partition that is resumed waits for the fetch under way
-            "fetch.queue.backoff.ms": 10,  # the default lets a full local queue stand for a second
-            "queued.max.messages.kbytes": 16_384,
-            "reconnect.backoff.max.ms": 1000,
-            "topic.metadata.refresh.interval.ms": 30_000,  # a tier may be created after the mover has started
         }
 
 
@@ -334,8 +317,3 @@ def _committed(share: Share) -> TopicPartition:
     position = share.prefix.position
     metadata = ahead_to_text(position, share.prefix.completed_ahead())
     return TopicPartition(share.topic, share.partition, position, metadata)
-
-
-def _hash_of(topics: Iterable[str]) -> str:
-    # A static member that comes back with one more topic causes no rebalance: nobody would read it (FAUST.md, F17).
-    return hashlib.sha256(",".join(sorted(topics)).encode()).hexdigest()[:8]

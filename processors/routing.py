@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
+import orjson
+
 from processors.index import SubscriptionIndex
 from processors.intake import Taken
 from processors.metrics import EVENTS_ROUTED, RECORDS_QUARANTINED
@@ -15,15 +17,16 @@ from processors.quarantining import quarantined
 from producers.handover import LoopProducer
 from producers.records import Outgoing
 from schemas.codec import UnreadableRecord, decode, encode
-from schemas.envelope import body_of
+from schemas.envelope import body_of, check_id, check_organization
 from schemas.errors import InvalidInput
-from schemas.headers import ORGANIZATION, TRACEPARENT, delivery_headers, is_traceparent
-from schemas.ids import append_time_of, delivery_id_of, is_organization_id, is_time_ordered, new_attempt_id
+from schemas.headers import ORGANIZATION, delivery_headers, traceparent_in
+from schemas.ids import append_time_of, delivery_id_of, new_attempt_id
 from schemas.records import FIRST_ROUND, Attempt, AttemptState, Delivery, Event, Position, Subscription
 from schemas.topics import ATTEMPTS, DELIVER
 
 STAGE: Final = "route"
 DISABLED: Final = "disabled"
+ABOUT_A_SUBSCRIPTION: Final = "subscription."  # event types of our own (api/subscriptions/announcing.py)
 # Half of what a topic takes (schemas/topics.py): a delivery grows by its history, its outcome by the answer.
 LARGEST_RECORD_BYTES: Final = 1024 * 1024
 
@@ -48,10 +51,12 @@ def deliveries_of(
 ) -> Owed:
     """Return what `event`, read at `position`, owes to `subscriptions`, all of which want it.
 
-    `appended_at` is when the broker took it (None: when the event says that it happened).
+    `appended_at` is when the broker took it (None: when the event says that it happened). The subscription that an
+    event of ours is about is owed nothing: telling it that it fails would be another failure.
 
     Raises InvalidInput when its data is no JSON object: such a record cannot be anybody's body.
     """
+    subscriptions = _without_its_subject(event, subscriptions)
     body = body_of(event) if subscriptions else b""
     deliveries = tuple(
         Delivery(
@@ -81,16 +86,25 @@ def deliveries_of(
     return Owed(deliveries, held)
 
 
+def _without_its_subject(event: Event, subscriptions: Sequence[Subscription]) -> Sequence[Subscription]:
+    if not (subscriptions and event.type.startswith(ABOUT_A_SUBSCRIPTION)):
+        return subscriptions
+    try:
+        data = orjson.loads(event.data)
+    except orjson.JSONDecodeError:
+        return subscriptions  # another client's: it becomes nobody's body
+    subject = data.get("subscription_id") if isinstance(data, dict) else None
+    return [subscription for subscription in subscriptions if subscription.id != subject]
+
+
 def checked_event(value: bytes | None) -> Event:
     """Return the event in a record's value; raises UnreadableRecord or InvalidInput when it is none of ours.
 
     Any Kafka client may write here, so what the publisher checks is checked again, as far as delivery depends on it.
     """
     event = decode(Event, value)
-    if not is_time_ordered(event.id, "evt"):
-        raise InvalidInput("must be evt_ and a UUIDv7 in 32 lower-case hexadecimal digits", pointer="/id")
-    if not is_organization_id(event.organization_id):
-        raise InvalidInput("must be 1 to 100 letters, digits and . _ : -", pointer="/organization_id")
+    check_id(event.id, "evt", "/id")
+    check_organization(event.organization_id)
     return event
 
 
@@ -127,7 +141,7 @@ class Router:
                 schedule_version=self._schedule_version,
                 now=datetime.now(UTC),
                 appended_at=append_time_of(round(taken.timestamp_s * 1000)),
-                traceparent=_traceparent_of(taken),
+                traceparent=traceparent_in(taken.headers),
             )
             records = [*map(_delivery_record, owed.deliveries), *map(_held_record, owed.held)]
             _check_sizes(records)
@@ -183,11 +197,3 @@ def _held(
         key=event.key,
         sequence=position.offset,
     )
-
-
-def _traceparent_of(taken: Taken) -> str | None:
-    for name, value in taken.headers:
-        if name == TRACEPARENT:
-            text = value.decode("ascii", "replace")
-            return text if is_traceparent(text) else None  # another client's may be anything, and it becomes a header
-    return None

@@ -2,29 +2,20 @@
 
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Final
 
-from pydantic import BeforeValidator, Field, SecretStr
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from processors.retries import MOST_JITTER
 from producers.port_settings import Ports
+from producers.schedule_settings import RetryWaits
 from producers.secret_settings import given_sealer
-from schemas.errors import InvalidInput
 from schemas.sealing import Sealer
 from schemas.urls import PORTS
-from schemas.waits import DEFAULT_WAITS, Schedule, parse_schedule
+from schemas.waits import DEFAULT_WAITS, parse_schedule
 
 LONGEST_TIMEOUT: Final = timedelta(seconds=60)  # what a subscription may ask for
-
-
-def _schedule(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    try:
-        return parse_schedule(value)
-    except InvalidInput as error:
-        raise ValueError(str(error)) from None
 
 
 class WorkerSettings(BaseSettings):
@@ -32,7 +23,7 @@ class WorkerSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="HOOKLINE_", extra="ignore", arbitrary_types_allowed=True)
 
-    retry_waits: Annotated[Schedule, NoDecode, BeforeValidator(_schedule)] = parse_schedule(DEFAULT_WAITS)
+    retry_waits: RetryWaits = parse_schedule(DEFAULT_WAITS)
     """The waits between attempts, 1 to 20 durations between commas; one attempt more than waits. The preset
     `1m,2m,4m,8m,16m` makes 5 retries over half an hour."""
     retry_jitter: float = Field(default=0.04, ge=0.0, le=MOST_JITTER)

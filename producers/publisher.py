@@ -14,6 +14,7 @@ from typing import Final, Self
 from producers.errors import BrokersAway, ProducingError
 from producers.records import Outgoing, RecordProducer, ReportThread
 from producers.settings import KafkaSettings
+from schemas.catalogue import check_not_reserved
 from schemas.codec import encode
 from schemas.envelope import LARGEST_EVENT_BYTES, new_event
 from schemas.errors import InvalidInput
@@ -104,8 +105,10 @@ class Publisher:
         Events of one `key` keep their order. `on_published` is called with the event's id and None, or what went wrong,
         from the producer's thread (or from one that publishes while the queue is full); it must not block nor close
         the publisher. Blocks while the queue is full (backpressure), 10 s at most. Raises InvalidInput with a pointer
-        when the event does not fit its schema, QueueFull, ProducerClosed. `traceparent` is W3C Trace Context's.
+        when the event does not fit its schema, or only Hookline publishes its type, QueueFull, ProducerClosed.
+        `traceparent` is W3C Trace Context's.
         """
+        check_not_reserved(type)
         event = new_event(
             type=type,
             organization_id=organization_id,
@@ -135,7 +138,7 @@ class Publisher:
             if on_published is not None:
                 on_published(event.id, error)
 
-        self._producer.produce(self._record(event, traceparent), report)
+        self._producer.produce(event_record(event, source=self._source, traceparent=traceparent), report)
         return receipt
 
     @property
@@ -161,11 +164,13 @@ class Publisher:
     ) -> None:
         self.close()
 
-    def _record(self, event: Event, traceparent: str | None) -> Outgoing:
-        key = event.id if event.key is None else event.key
-        return Outgoing(
-            topic=EVENTS,
-            key=key.encode(),
-            value=encode(event),
-            headers=event_headers(event, source=self._source, traceparent=traceparent),
-        )
+
+def event_record(event: Event, *, source: str, traceparent: str | None = None) -> Outgoing:
+    """Return the record of an event on `hookline.events`."""
+    key = event.id if event.key is None else event.key
+    return Outgoing(
+        topic=EVENTS,
+        key=key.encode(),
+        value=encode(event),
+        headers=event_headers(event, source=source, traceparent=traceparent),
+    )

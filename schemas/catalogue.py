@@ -23,7 +23,10 @@ class UnknownEventType(InvalidInput):
 
 @dataclass(frozen=True, slots=True)
 class EventType:
-    """An event type as the catalogue has it. `open_ended` ones take any JSON object as data."""
+    """An event type as the catalogue has it.
+
+    `open_ended` ones take any JSON object as data; `reserved` ones are published by Hookline alone.
+    """
 
     name: str
     category: str
@@ -31,6 +34,7 @@ class EventType:
     schema: Mapping[str, Schema]
     example: Mapping[str, Json]
     open_ended: bool
+    reserved: bool = False
 
     def check(self, data: Json, *, pointer: str = "/data") -> None:
         """Raise InvalidInput, with a pointer to the field, unless `data` fits the schema.
@@ -59,6 +63,13 @@ def event_type_of(name: str, *, pointer: str = "/type") -> EventType:
     raise UnknownEventType(f"unknown event type {name[:60]!r}; {hint}", pointer=pointer)
 
 
+def check_not_reserved(name: str, *, pointer: str = "/type") -> None:
+    """Raise InvalidInput for an event type that no publisher but Hookline may use; an unknown one is let through."""
+    found = catalogue().get(name)
+    if found is not None and found.reserved:
+        raise InvalidInput(f"{name} is published by Hookline alone: use an event type of your own", pointer=pointer)
+
+
 def _read_all() -> Iterator[EventType]:
     for path in sorted(_FOLDER.glob("*.avsc")):
         schema = json.loads(path.read_text())
@@ -69,6 +80,7 @@ def _read_all() -> Iterator[EventType]:
             schema=schema,
             example=schema["example"],
             open_ended=schema.get("open", False),
+            reserved=schema.get("reserved", False),
         )
 
 

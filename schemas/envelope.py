@@ -7,7 +7,7 @@ import orjson
 
 from schemas.catalogue import event_type_of
 from schemas.errors import InvalidInput
-from schemas.ids import OrganizationId, is_organization_id, new_event_id
+from schemas.ids import OrganizationId, is_organization_id, is_time_ordered, new_event_id
 from schemas.json_values import Json, check_json
 from schemas.records import Event
 from schemas.redaction import without_sensitive
@@ -37,8 +37,7 @@ def new_event(
     UnknownEventType and EventTooLarge are its kinds.
     """
     event_type = event_type_of(type)
-    if not is_organization_id(organization_id):
-        raise InvalidInput("must be 1 to 100 letters, digits and . _ : -", pointer="/organization_id")
+    check_organization(organization_id)
     _check_text(key, "/key")
     _check_text(source_id, "/id")
     check_json(data, pointer="/data")
@@ -79,6 +78,18 @@ def body_of(event: Event) -> bytes:
         },
         option=orjson.OPT_UTC_Z,
     )
+
+
+def check_id(identifier: str, prefix: str, pointer: str) -> None:
+    """Raise InvalidInput unless `identifier` is one of ours: any Kafka client may write a record."""
+    if not is_time_ordered(identifier, prefix):
+        raise InvalidInput(f"must be {prefix}_ and a UUIDv7 in 32 lower-case hexadecimal digits", pointer=pointer)
+
+
+def check_organization(organization_id: str) -> None:
+    """Raise InvalidInput unless it may be an organization's id."""
+    if not is_organization_id(organization_id):
+        raise InvalidInput("must be 1 to 100 letters, digits and . _ : -", pointer="/organization_id")
 
 
 def _clean(raw: bytes, pointer: str) -> Json:

@@ -88,6 +88,15 @@ def is_traceparent(text: str) -> bool:
     return _TRACEPARENT.fullmatch(text) is not None
 
 
+def traceparent_in(headers: Headers) -> str | None:
+    """Return a record's traceparent; None when it has none that may travel, for another client's may be anything."""
+    for name, value in headers:
+        if name == TRACEPARENT:
+            text = value.decode("ascii", "replace")
+            return text if is_traceparent(text) else None
+    return None
+
+
 def finished_header(source: Position, done: str) -> tuple[str, bytes]:
     """Return what an outcome record says it worked off: the delivery record's position, and which sending it was.
 

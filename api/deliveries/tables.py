@@ -94,6 +94,11 @@ class DeliveryRow(Base):
             postgresql_where=text("error_kind IS NOT NULL"),
         ),
         Index("deliveries_of_event", "event_id", "at"),
+        Index(
+            "deliveries_waiting",
+            *("subscription_id", "state", "round", "at", "id"),
+            postgresql_where=text("state IN ('pending', 'retrying', 'held')"),
+        ),
         _BY_DAY,
     )
 

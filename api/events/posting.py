@@ -27,6 +27,7 @@ from api.events.tables import Claim, claimed, mark_produced
 from api.metrics import Metrics
 from api.problems import refusal_of
 from producers.errors import ProducingError
+from schemas.catalogue import check_not_reserved
 from schemas.envelope import new_event
 from schemas.errors import InvalidInput
 from schemas.ids import EventId, OrganizationId
@@ -75,6 +76,7 @@ class EventPosting:
     ) -> Event | Refusal:
         try:
             given = NewEvent.model_validate(body)
+            check_not_reserved(given.type)
             return new_event(
                 type=given.type,
                 organization_id=organization_id,

@@ -7,6 +7,10 @@ UNREADABLE = Counter("hookline_projection_unreadable", "Records that the project
 QUARANTINED = Counter("hookline_projection_quarantined", "Records that the projection put into the quarantine.")
 REFUSED = Counter("hookline_projection_refused_batches", "Batches refused: another projector had written them.")
 DISABLED = Counter("hookline_subscriptions_disabled", "Subscriptions that the projection disabled.", ["reason"])
+WARNED = Counter("hookline_subscriptions_warned", "Subscriptions that were half of the way to being disabled.")
+RECOVERED = Counter("hookline_subscriptions_recovered", "Subscriptions that took deliveries again.")
+BEHIND = Gauge("hookline_subscriptions_behind", "Subscriptions that are behind, by why.", ["reason"])
+ZOMBIES = Counter("hookline_cursors_ignored", "Cursors written by somebody whose claim another one had taken.")
 BATCH_SECONDS = Histogram(
     "hookline_projection_batch_seconds",
     "From a batch in memory to its commit.",

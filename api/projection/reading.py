@@ -8,16 +8,25 @@ from typing import Final, cast
 
 from confluent_kafka import Message
 
-from api.projection.storable import storable_attempt, storable_delivery, storable_event, storable_moment, storable_text
+from api.projection.storable import (
+    storable_attempt,
+    storable_claim,
+    storable_cursor,
+    storable_delivery,
+    storable_event,
+    storable_moment,
+    storable_text,
+)
 from schemas.codec import decode
-from schemas.envelope import body_of
+from schemas.envelope import body_of, check_id, check_organization
 from schemas.errors import HooklineError, InvalidInput
-from schemas.headers import ATTEMPT, TRACEPARENT, Headers, is_traceparent
-from schemas.ids import append_time_of, filed_at, is_organization_id, is_time_ordered, quarantine_id_of
-from schemas.records import Attempt, Delivery, Event
-from schemas.topics import ATTEMPTS, DELIVER, EVENTS, QUARANTINE, REPLAY
+from schemas.headers import ATTEMPT, WRITER, Headers, read_writer, traceparent_in
+from schemas.ids import append_time_of, filed_at, quarantine_id_of
+from schemas.records import Attempt, Claim, Cursor, Delivery, Event
+from schemas.topics import ATTEMPTS, BEHIND, DELIVER, EVENTS, QUARANTINE, REPLAY
 
 STAGE: Final = "projection"
+CLAIM_KEY: Final = b"claim"  # of a record on hookline.behind; any other key is a cursor's
 _ERRORS: Final = "__connect.errors."
 _MOST_TEXT: Final = 2000  # characters of an error's text that the quarantine keeps
 
@@ -31,11 +40,17 @@ class Topics:
     replay: str = REPLAY
     attempts: str = ATTEMPTS
     quarantine: str = QUARANTINE
+    behind: str = BEHIND
 
     @property
     def names(self) -> list[str]:
         """All of them."""
-        return [self.events, self.deliver, self.replay, self.attempts, self.quarantine]
+        return [self.events, self.deliver, self.replay, self.attempts, self.quarantine, self.behind]
+
+    @property
+    def judged_here(self) -> frozenset[str]:
+        """Those whose unreadable records nobody but the projection puts into the quarantine."""
+        return frozenset({self.attempts, self.behind})
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +113,27 @@ class QuarantineSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class ClaimSeen:
+    """Somebody writes the cursors of a partition from here on."""
+
+    claim: Claim
+    partition: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CursorSeen:
+    """A subscription, or one `key` of it ("": all), stands at `cursor` (None: it is live), says a writer of cursors."""
+
+    topic: str
+    subscription_id: str
+    key: str
+    cursor: Cursor | None
+    epoch: int
+    writer: str
+    partition: int
+
+
+@dataclass(frozen=True, slots=True)
 class Poison:
     """A record of ours that cannot be read."""
 
@@ -105,7 +141,9 @@ class Poison:
     error: HooklineError
 
 
-Seen = EventSeen | DeliverySeen | AttemptSeen | QuarantineSeen | Poison | None  # None: it changes nothing
+Seen = (
+    EventSeen | DeliverySeen | AttemptSeen | QuarantineSeen | ClaimSeen | CursorSeen | Poison | None
+)  # None: it changes nothing
 
 
 def fetched_of(message: Message) -> Fetched:
@@ -156,18 +194,19 @@ def _readers(topics: Topics) -> dict[str, Callable[[Fetched], Seen]]:
         topics.events: _event,
         topics.replay: _delivery,
         topics.quarantine: _quarantined,
+        topics.behind: _behind,
     }
 
 
 def _event(fetched: Fetched) -> EventSeen:
     event = decode(Event, fetched.value)
-    _check_id(event.id, "evt", "/id")
-    _check_organization(event.organization_id)
+    check_id(event.id, "evt", "/id")
+    check_organization(event.organization_id)
     return EventSeen(
         event=storable_event(event),
         at=filed_at(event.id, fetched.appended_at),
         body=body_of(event),
-        traceparent=_traceparent_in(fetched.headers),
+        traceparent=traceparent_in(fetched.headers),
         partition=fetched.partition,
         offset=fetched.offset,
     )
@@ -181,19 +220,67 @@ def _delivery(fetched: Fetched) -> DeliverySeen | None:
     delivery = storable_delivery(decode(Delivery, fetched.value))
     if delivery.attempt > 1:
         return None
-    _check_id(delivery.id, "dlv", "/id")
-    _check_id(delivery.event_id, "evt", "/event_id")
-    _check_organization(delivery.organization_id)
+    check_id(delivery.id, "dlv", "/id")
+    check_id(delivery.event_id, "evt", "/event_id")
+    check_organization(delivery.organization_id)
     return DeliverySeen(delivery, fetched.partition)
 
 
 def _attempt(fetched: Fetched) -> AttemptSeen:
     attempt = storable_attempt(decode(Attempt, fetched.value))
-    _check_id(attempt.id, "att", "/id")
-    _check_id(attempt.delivery_id, "dlv", "/delivery_id")
-    _check_id(attempt.event_id, "evt", "/event_id")
-    _check_organization(attempt.organization_id)
+    check_id(attempt.id, "att", "/id")
+    check_id(attempt.delivery_id, "dlv", "/delivery_id")
+    check_id(attempt.event_id, "evt", "/event_id")
+    check_organization(attempt.organization_id)
     return AttemptSeen(attempt, filed_at(attempt.id, fetched.appended_at), fetched.partition)
+
+
+def _behind(fetched: Fetched) -> ClaimSeen | CursorSeen:
+    """Return a claim, or a cursor; which one a tombstone takes away stands in the record's key alone."""
+    if fetched.key == CLAIM_KEY:
+        claim = storable_claim(decode(Claim, fetched.value))
+        _check_epoch(claim.epoch)
+        return ClaimSeen(claim, fetched.partition)
+    topic, subscription_id, key = _cursor_key(fetched.key)
+    epoch, writer = _writer(fetched.headers)
+    cursor = None if fetched.value is None else storable_cursor(decode(Cursor, fetched.value))
+    if cursor is not None:
+        check_organization(cursor.organization_id)
+    return CursorSeen(
+        topic=topic,
+        subscription_id=subscription_id,
+        key=key,
+        cursor=cursor,
+        epoch=epoch,
+        writer=writer,
+        partition=fetched.partition,
+    )
+
+
+def _cursor_key(key: bytes | None) -> tuple[str, str, str]:
+    """Return topic, subscription and ordering key ("": none) of `topic|subscription` or `topic|subscription|key`."""
+    try:
+        parts = storable_text((key or b"").decode()).split("|", 2)
+    except UnicodeDecodeError:
+        parts = []
+    if len(parts) < 2:
+        raise InvalidInput("must be topic|subscription, or topic|subscription|ordering key", pointer="/key")
+    return parts[0], parts[1], parts[2] if len(parts) > 2 else ""
+
+
+def _writer(headers: Headers) -> tuple[int, str]:
+    value = next((value for name, value in headers if name == WRITER), b"")
+    try:
+        epoch, writer = read_writer(value)
+    except ValueError as error:
+        raise InvalidInput(f"must have the header {WRITER}, which says epoch|writer", pointer="/headers") from error
+    _check_epoch(epoch)
+    return epoch, storable_text(writer)
+
+
+def _check_epoch(epoch: int) -> None:
+    if not 0 <= epoch < 1 << 63:
+        raise InvalidInput("must be a whole number of 63 bits", pointer="/epoch")
 
 
 def _quarantined(fetched: Fetched) -> QuarantineSeen:
@@ -218,21 +305,3 @@ def _whole(text: str | None, *, bits: int) -> int:
     if text is None or not (text.isascii() and text.isdigit() and len(text) < 20):
         return -1
     return int(text) if int(text) < 1 << bits else -1
-
-
-def _check_id(identifier: str, prefix: str, pointer: str) -> None:
-    if not is_time_ordered(identifier, prefix):
-        raise InvalidInput(f"must be {prefix}_ and a UUIDv7 in 32 lower-case hexadecimal digits", pointer=pointer)
-
-
-def _check_organization(organization_id: str) -> None:
-    if not is_organization_id(organization_id):
-        raise InvalidInput("must be 1 to 100 letters, digits and . _ : -", pointer="/organization_id")
-
-
-def _traceparent_in(headers: Headers) -> str | None:
-    for name, value in headers:
-        if name == TRACEPARENT:
-            text = value.decode("ascii", "replace")
-            return text if is_traceparent(text) else None
-    return None

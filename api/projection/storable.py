@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from schemas.ids import SubscriptionId
-from schemas.records import Attempt, Delivery, Event
+from schemas.records import Attempt, Claim, Cursor, Delivery, Event
 
 NUL: Final = "\x00"
 INSTEAD: Final = "\ufffd"  # Unicode's replacement character
@@ -62,6 +62,22 @@ def storable_delivery(delivery: Delivery) -> Delivery:
 def storable_attempt(attempt: Attempt) -> Attempt:
     """Return an outcome as it can be kept."""
     return attempt if _is_storable(attempt) else _made_storable(attempt)
+
+
+def storable_cursor(cursor: Cursor) -> Cursor:
+    """Return a cursor as it can be kept; topic, subscription and key are taken from its record's key."""
+    later = cursor.not_before
+    return replace(
+        cursor,
+        reason=storable_text(cursor.reason),
+        since=storable_moment(cursor.since),
+        not_before=None if later is None else storable_moment(later),
+    )
+
+
+def storable_claim(claim: Claim) -> Claim:
+    """Return a claim as it can be kept."""
+    return replace(claim, writer=storable_text(claim.writer), since=storable_moment(claim.since))
 
 
 def _is_storable(attempt: Attempt) -> bool:

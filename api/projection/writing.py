@@ -11,7 +11,7 @@ import asyncpg
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from api.projection import disabling
+from api.projection import behind, disabling
 from api.projection.disabling import Decision, Limits
 from api.projection.folding import COUNTED_STATES, Changed, Fold, Known
 from api.projection.positions import Connection, Identities, Move, Partition, move_on, positions_of
@@ -112,15 +112,20 @@ def projecting_engine(database_url: str, *, wait_s: float, query_s: float) -> As
 class Writer:
     """Writes batches, one at a time."""
 
-    def __init__(self, engine: AsyncEngine, limits: Limits) -> None:
+    def __init__(self, engine: AsyncEngine, limits: Limits, *, behind: str) -> None:
+        """Prepare; `behind` is the name of the topic of cursors."""
         self._engine = engine
         self._limits = limits
+        self._behind = behind
 
     async def positions(self, partitions: Iterable[Partition], identities: Identities) -> dict[Partition, int]:
         """Return the next offset of each partition, noting those that are new."""
         wanted = sorted(partitions)
         async with self._transaction(number for _, number in wanted) as (_, raw):
-            return await positions_of(raw, wanted, identities)
+            positions = await positions_of(raw, wanted, identities)
+            begun = [number for (topic, number), offset in positions.items() if topic == self._behind and offset == 0]
+            await behind.forget(raw, begun)  # the topic may have been made anew
+            return positions
 
     async def write(self, batch: Batch, *, known_rows: bool = False) -> None:
         """Write a batch and commit; raises Refused when somebody else has, and what PostgreSQL says.
@@ -133,6 +138,12 @@ class Writer:
             seen = await _without_known(raw, batch.seen) if known_rows else batch.seen
             disabled = await self._write_seen(connection, raw, seen)
         disabling.tell(disabled)
+
+    async def measure(self, partitions: Iterable[Partition]) -> None:
+        """Say for Prometheus how many subscriptions of these partitions are behind."""
+        numbers = sorted({number for topic, number in partitions if topic == self._behind})
+        async with self._transaction([]) as (_, raw):
+            await behind.measure(raw, numbers)
 
     async def _write_seen(self, connection: AsyncConnection, raw: Connection, seen: Sequence[Seen]) -> list[Decision]:
         fold = Fold(await _known_of(raw, _deliveries_in(seen)))
@@ -147,6 +158,7 @@ class Writer:
         await _change(raw, fold.changed)
         await _copy(raw, "attempts", ATTEMPT_COLUMNS, [attempt_row(one) for one in attempts])
         disabled = await disabling.judge(connection, raw, [one.attempt for one in attempts], self._limits)
+        await behind.follow(raw, seen)
         await _count(raw, fold)
         await _end_items(raw, fold)
         await _quarantine(raw, [one for one in seen if isinstance(one, QuarantineSeen)])

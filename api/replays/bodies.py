@@ -20,6 +20,8 @@ _SUBSCRIPTION_ID: Final = "sub_019a9f2b6c7d7e8f9a0b1c2d3e4f5a6b"
 
 
 def _moment(value: object) -> datetime:
+    if isinstance(value, datetime):
+        return value  # of another body, where it was judged
     if isinstance(value, str) and _RFC_3339.fullmatch(value):
         try:
             return datetime.fromisoformat(value.upper()).astimezone(UTC)
@@ -32,11 +34,12 @@ Moment = Annotated[AwareDatetime, BeforeValidator(_moment)]
 
 
 class EndedState(StrEnum):
-    """Deliveries that can be sent again: what is pending or retrying is on its way."""
+    """Deliveries that can be sent again: what is pending or retrying is on its way. `undelivered`: failed or held."""
 
     FAILED = "failed"
     HELD = "held"
     SUCCESS = "success"
+    UNDELIVERED = "undelivered"
 
 
 class NewReplay(JsonBody):
@@ -62,6 +65,21 @@ class NewReplay(JsonBody):
     rate_per_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = Field(
         default=None, description="Deliveries a second at most."
     )
+
+
+class Recovery(JsonBody):
+    """Which events a subscription is to get after all: of those that failed or were held."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"since": "2026-11-20T10:00:00Z", "until": "2026-11-21T00:00:00Z"}]}
+    )
+
+    since: Moment = Field(description="Deliveries of events from this time on.")
+    until: Moment | None = Field(default=None, description="Deliveries of events before this time; now unless given.")
+    rate_per_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = Field(
+        default=None, description="Deliveries a second at most."
+    )
+    dry_run: bool = Field(default=False, description="Count only: nothing is sent.")
 
 
 class ReplayCount(BaseModel):

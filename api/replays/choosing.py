@@ -17,6 +17,11 @@ from api.replays.tables import ReplayRow
 from schemas.ids import FILED_AFTER, made_at
 
 ENDED: Final = (DeliveryState.FAILED, DeliveryState.HELD, DeliveryState.SUCCESS)
+UNDELIVERED: Final = "undelivered"  # a state to choose by, none that a delivery has
+_STATES: Final[dict[str | None, tuple[DeliveryState, ...]]] = {
+    None: ENDED,
+    UNDELIVERED: (DeliveryState.FAILED, DeliveryState.HELD),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +76,7 @@ async def chosen_after(db: AsyncSession, choice: Choice, *, after: str, limit: i
 
 
 def _conditions(choice: Choice) -> list[ColumnElement[bool]]:
-    states = ENDED if choice.state is None else (choice.state,)
+    states = _STATES.get(choice.state, (choice.state,))
     conditions = [
         DeliveryRow.organization_id == choice.organization_id,
         DeliveryRow.state.in_(states),

@@ -44,11 +44,18 @@ async def start_replay(
     body: NewReplay, caller: AnyCaller, db: Db, services: AllServices, response: Response
 ) -> ReplayBody | Response:
     """Send deliveries again, at a rate of its own. With `dry_run`: say how many they are."""
-    row = _row_of(body, caller, services.settings)
-    await _check(db, body, row, services.settings)
+    return await begun(body, caller, db, services.settings, response)
+
+
+async def begun(
+    body: NewReplay, caller: Caller, db: Db, settings: ApiSettings, response: Response
+) -> ReplayBody | Response:
+    """Return a replay that begins, or with `dry_run` how many deliveries it would take; raises Conflict."""
+    row = _row_of(body, caller, settings)
+    await _check(db, body, row, settings)
     if body.dry_run:
         return JSONResponse(ReplayCount(count=await count_of(db, choice_of(row))).model_dump())
-    most = services.settings.most_replays_at_once
+    most = settings.most_replays_at_once
     if await queries.sending_of(db, caller.organization_id) >= most:
         raise Conflict(f"{most} replays are sending already: wait for one of them, or cancel it")
     await queries.started(db, row)

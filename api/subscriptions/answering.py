@@ -8,14 +8,16 @@ from api.subscriptions import tables
 from api.subscriptions.bodies import SubscriptionBody, SubscriptionWithSecret
 from api.subscriptions.changes import shown
 from api.subscriptions.finding import etag_of_shown
+from api.subscriptions.standing import LIVE, delivering_of
 from api.subscriptions.tables import SubscriptionRow
 
 
 async def answered(db: Db, services: Services, row: SubscriptionRow, response: Response) -> SubscriptionBody:
     """Return the body of a row and put its ETag into the response."""
     state = await tables.state_of(db, row, failing_after=services.settings.failing_after)
-    response.headers["ETag"] = etag_of_shown(row, state)
-    return shown(row, state, services.sealer)
+    delivering = (await delivering_of(db, row.organization_id, [row.id])).get(row.id, LIVE)
+    response.headers["ETag"] = etag_of_shown(row, state, delivering)
+    return shown(row, state, services.sealer, delivering=delivering)
 
 
 async def answered_once(

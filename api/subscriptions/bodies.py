@@ -10,6 +10,7 @@ from pydantic import ConfigDict, Field, JsonValue, SecretStr
 from api.fields import holds, without_default
 from api.subscriptions.headers import MASK, check_headers, checked_header
 from api.subscriptions.sending import GIVEN, SendingPatch, SendingSettings, ShownSending
+from api.subscriptions.standing import Delivering
 from api.subscriptions.tables import SubscriptionState
 from schemas.catalogue import catalogue
 from schemas.errors import InvalidInput
@@ -38,6 +39,7 @@ _SHOWN: Final[dict[str, Any]] = {
     "disabled_reason": None,
     "disabled_at": None,
     "paused_at": None,
+    "delivering": {"state": "live", "reason": None, "since": None, "not_before": None},
     "version": 1,
     "created_at": "2026-11-21T09:30:00Z",
     "updated_at": "2026-11-21T09:30:00Z",
@@ -203,6 +205,7 @@ class SubscriptionBody(ShownSending):
     )
     disabled_at: datetime | None = Field(description="When it was disabled; null while it is enabled.")
     paused_at: datetime | None = Field(description="Since when it is paused; null while it is not.")
+    delivering: Delivering
     metadata: dict[str, JsonValue]
     version: int = Field(description="Rises with every change; the ETag holds it too.")
     created_at: datetime

@@ -19,6 +19,7 @@ from api.subscriptions.bodies import (
 )
 from api.subscriptions.headers import MASK, merged, replaced
 from api.subscriptions.sending_rows import apply_sending, check_together, set_sending, shown_sending
+from api.subscriptions.standing import Delivering
 from api.subscriptions.tables import MANUAL, SubscriptionRow, SubscriptionState
 from schemas.errors import InvalidInput
 from schemas.ids import OrganizationId, new_subscription_id
@@ -133,7 +134,9 @@ def set_enabled(row: SubscriptionRow, enabled: bool, *, reason: str) -> None:
     row.enabled_at, row.disabled_at = (now, None) if enabled else (row.enabled_at, now)
 
 
-def shown(row: SubscriptionRow, state: SubscriptionState, sealer: Sealer) -> SubscriptionBody:
+def shown(
+    row: SubscriptionRow, state: SubscriptionState, sealer: Sealer, *, delivering: Delivering
+) -> SubscriptionBody:
     """Return a row as its body: the secret stays out, header values are hidden."""
     return SubscriptionBody(
         id=row.id,
@@ -147,6 +150,7 @@ def shown(row: SubscriptionRow, state: SubscriptionState, sealer: Sealer) -> Sub
         disabled_reason=row.disabled_reason,
         disabled_at=row.disabled_at,
         paused_at=row.paused_at,
+        delivering=delivering,
         metadata=row.about,
         version=row.version,
         created_at=row.created_at,

@@ -1,5 +1,6 @@
 """A subscription by the id in a route's path, and what its ETag is."""
 
+from hashlib import sha256
 from typing import Final
 
 from fastapi import Request
@@ -9,6 +10,7 @@ from api.database import Db
 from api.errors import NotFound
 from api.preconditions import etag_of, is_unchanged
 from api.subscriptions import tables
+from api.subscriptions.standing import Delivering, DeliveringState
 from api.subscriptions.tables import SubscriptionRow, SubscriptionState
 from schemas.ids import is_time_ordered
 
@@ -30,16 +32,19 @@ async def found_to_change(db: Db, caller: Caller, subscription_id: str, request:
     if is_time_ordered(subscription_id, "sub"):
         row = await tables.subscription_to_change(db, caller.organization_id, subscription_id)
     row = _there(row)
-    is_unchanged(request, etag_of(row.version), or_etags={etag_of_shown(row, SubscriptionState.FAILING)})
+    is_unchanged(request, etag_of(row.version))
     return row
 
 
-def etag_of_shown(row: SubscriptionRow, state: SubscriptionState) -> str:
+def etag_of_shown(row: SubscriptionRow, state: SubscriptionState, delivering: Delivering) -> str:
     """Return the ETag of a subscription as it is shown.
 
-    It begins to fail without a new version; a client that asks with If-None-Match must see that.
+    It begins to fail, and is behind, without a new version; a client that asks with If-None-Match must see that.
     """
-    return f'"{row.version}-failing"' if state is SubscriptionState.FAILING else etag_of(row.version)
+    tag = f"{row.version}-failing" if state is SubscriptionState.FAILING else f"{row.version}"
+    if delivering.state is DeliveringState.LIVE:
+        return f'"{tag}"'
+    return f'"{tag}-behind-{sha256(delivering.model_dump_json().encode()).hexdigest()[:8]}"'
 
 
 def _there(row: SubscriptionRow | None) -> SubscriptionRow:

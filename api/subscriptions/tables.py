@@ -22,6 +22,7 @@ from sqlalchemy import (
     delete,
     false,
     func,
+    inspect,
     select,
     text,
     true,
@@ -31,7 +32,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
 from api.database import Base
-from api.projection.tables import HealthRow
+from api.projection.tables import CursorRow, HealthRow
+from api.subscriptions.announcing import Failures, Subject, announce, disabled
 from producers.outbox import add_to_outbox
 from producers.records import Outgoing
 from schemas.codec import encode
@@ -106,17 +108,27 @@ class SubscriptionRow(Base):
     updated_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
 
 
-async def stored(db: AsyncSession, row: SubscriptionRow) -> None:
+async def stored(db: AsyncSession, row: SubscriptionRow, *, failures: Failures | None = None) -> None:
     """Write a new row, or one that `subscription_to_change` locked, as its next version, and tell the workers.
 
-    Secrets that have expired go: they sign no more (the worker looks at their time itself).
+    Secrets that have expired go: they sign no more (the worker looks at their time itself). When it was enabled and is
+    not any more, the organization is told, with the `failures` that led to it.
     """
+    is_disabled_now = inspect(row).attrs.enabled.history.deleted == [True]
     row.version = (row.version or 0) + 1
     row.updated_at = datetime.now(UTC)
     _forget_expired_secrets(row, now=row.updated_at)
     db.add(row)
     await db.flush()
     await add_to_outbox(db, Outgoing(SUBSCRIPTIONS, row.id.encode(), encode(record_of(row)), []))
+    if is_disabled_now:
+        at, reason = row.disabled_at or row.updated_at, row.disabled_reason or MANUAL
+        await announce(db, disabled(subject_of(row), reason=reason, at=at, failures=failures))
+
+
+def subject_of(row: SubscriptionRow) -> Subject:
+    """Return what events say of a row."""
+    return Subject(id=row.id, organization_id=row.organization_id, url=row.url)
 
 
 def _forget_expired_secrets(row: SubscriptionRow, *, now: datetime) -> None:
@@ -129,11 +141,12 @@ def _forget_expired_secrets(row: SubscriptionRow, *, now: datetime) -> None:
 async def removed(db: AsyncSession, row: SubscriptionRow) -> None:
     """Delete a row that `subscription_to_change` locked, and tell the workers with a tombstone.
 
-    What the projection knows of its health goes after it: the projection locks in this order too.
+    What the projection knows of it goes after it: the projection locks in this order too.
     """
     await db.delete(row)
     await db.flush()
     await db.execute(delete(HealthRow).where(HealthRow.subscription_id == row.id))
+    await db.execute(delete(CursorRow).where(CursorRow.subscription_id == row.id))
     await add_to_outbox(db, Outgoing(SUBSCRIPTIONS, row.id.encode(), None, []))
 
 

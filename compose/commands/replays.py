@@ -1,7 +1,7 @@
 """`hookline replay` and `hookline replays`: sending a chosen set again, and how that goes."""
 
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -23,12 +23,17 @@ from compose.commands.options import (
 app = new_group("See and cancel replays.")
 
 
+if TYPE_CHECKING:
+    from compose.asking import Api
+
+
 class Finished(StrEnum):
-    """Which deliveries a replay sends again: those that have come to an end."""
+    """Which deliveries a replay sends again: those that have come to an end; undelivered: failed or held."""
 
     FAILED = "failed"
     HELD = "held"
     SUCCESS = "success"
+    UNDELIVERED = "undelivered"
 
 
 class ItemState(StrEnum):
@@ -43,6 +48,9 @@ class ItemState(StrEnum):
     CANCELLED = "cancelled"
 
 
+Rate = Annotated[float | None, typer.Option(metavar="N", help="Deliveries a second, at most.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say how many it would be, and do nothing.")]
+Watch = Annotated[bool, typer.Option("--watch", help="Wait for the end, with progress on stderr.")]
 Id = Annotated[str, typer.Argument(metavar="RPL", help="The replay's id.")]
 
 
@@ -56,9 +64,9 @@ def replay(  # noqa: PLR0917 - a command's parameters are its options
     ] = None,
     since: Since = None,
     until: Until = None,
-    rate: Annotated[float | None, typer.Option(metavar="N", help="Deliveries a second, at most.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say how many it would be, and do nothing.")] = False,
-    watch: Annotated[bool, typer.Option("--watch", help="Wait for the end, with progress on stderr.")] = False,
+    rate: Rate = None,
+    dry_run: DryRun = False,
+    watch: Watch = False,
     json: Json = False,
     organization: Organization = None,
 ) -> None:
@@ -88,21 +96,26 @@ def replay(  # noqa: PLR0917 - a command's parameters are its options
         "dry_run": dry_run or None,
     }
     with asked_api(organization) as api:
-        from compose.showing.bodies import print_body
-        from compose.showing.replays import print_replay
-        from compose.watching import watch_replay
+        begin(api, "/replays", body, watch=watch, as_json=json)
 
-        answer = api.post("/replays", body)
-        if dry_run:
-            print_body(answer) if json else typer.echo(f"{answer['count']:,} deliveries would be sent again")
-            return
-        if watch:
-            say(f"{answer['id']}")
-            answer = watch_replay(api, answer)
-        print_body(answer) if json else print_replay(answer)
-        if watch:
-            end(well=_all_arrived(answer))
-        say(f"how it goes: hookline replays show {answer['id']}")
+
+def begin(api: "Api", path: str, body: dict[str, Any], *, watch: bool, as_json: bool) -> None:
+    """Begin a replay and print it, or what it would take; with `watch` wait for its end."""
+    from compose.showing.bodies import print_body
+    from compose.showing.replays import print_replay
+    from compose.watching import watch_replay
+
+    answer = api.post(path, body)
+    if body["dry_run"]:
+        print_body(answer) if as_json else typer.echo(f"{answer['count']:,} deliveries would be sent again")
+        return
+    if watch:
+        say(f"{answer['id']}")
+        answer = watch_replay(api, answer)
+    print_body(answer) if as_json else print_replay(answer)
+    if watch:
+        end(well=_all_arrived(answer))
+    say(f"how it goes: hookline replays show {answer['id']}")
 
 
 def _all_arrived(replay: dict[str, Any]) -> bool:
@@ -128,7 +141,7 @@ def list_(limit: Limit = None, json: JsonArray = False, organization: Organizati
 def show(  # noqa: PLR0917
     replay: Id,
     items: Annotated[ItemState | None, typer.Option(help="Its deliveries in this state, and why.")] = None,
-    watch: Annotated[bool, typer.Option("--watch", help="Wait for the end, with progress on stderr.")] = False,
+    watch: Watch = False,
     limit: Limit = None,
     json: Json = False,
     organization: Organization = None,

@@ -20,6 +20,7 @@ from compose.commands.sending import (
     SignatureOption,
     sending_of,
 )
+from compose.commands.standing import lag, recover
 
 app = new_group("Manage subscriptions: who receives which events, and where.")
 
@@ -250,7 +251,7 @@ def try_out(subscription: Id, json: Json = False, organization: Organization = N
 
 @app.command()
 def enable(subscriptions: Ids, json: Json = False, organization: Organization = None) -> None:
-    """Enable subscriptions. What was held meanwhile is not sent by itself: hookline replay --state held.
+    """Enable subscriptions. What was held meanwhile is not sent by itself: subscriptions recover.
 
     \b
     Examples:
@@ -346,6 +347,10 @@ def delete(
             say("nothing was deleted")
             end(well=False)
     _change("delete", subscriptions, as_json=json, organization=organization)
+
+
+app.command()(lag)
+app.command()(recover)
 
 
 def _change(

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from compose.asking import Body
+from compose.showing.standing import reason_of
 from compose.showing.tables import (
     coloured,
     exact_time_of,
@@ -27,12 +28,15 @@ def print_subscription(subscription: Body) -> None:
     given = dict(subscription)
     secret = given.pop("secret", None)
     disabled = f"{given['disabled_reason']}, {exact_time_of(given['disabled_at'])}" if given["disabled_at"] else None
+    delivering = given["delivering"]
+    behind = reason_of(delivering) if delivering["state"] == "behind" else None
     print_fields(
         [
             ("id", given["id"]),
             ("state", coloured(state_of(given))),
             ("disabled", disabled),
             ("paused", exact_time_of(given["paused_at"])),
+            ("behind", behind),
             ("url", given["url"]),
             ("event types", ", ".join(given["event_types"])),
             ("description", given["description"]),

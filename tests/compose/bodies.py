@@ -15,8 +15,17 @@ def subscription(**other: Any) -> dict[str, Any]:
         "disabled_reason": None, "disabled_at": None, "paused_at": None, "rate_limit": None, "max_in_flight": None,
         "catch_up_rate_per_s": None, "ordering": "none", "on_exhaustion": "dead_letter", "allowed_addresses": [],
         "signature": {"style": "standard", "header": None}, "event_type_header": None, "delivery_id_header": None,
+        "delivering": {"state": "live", "reason": None, "since": None, "not_before": None},
         "metadata": {"team": "billing"}, "version": 1, "created_at": AT,
         "updated_at": AT, **other,
+    }  # fmt: skip
+
+
+def lag(**other: Any) -> dict[str, Any]:
+    place = {"place": "behind", "count": 1200, "oldest": AT, "next_due_at": None}
+    return {
+        "oldest": AT, "oldest_event_id": EVENT_ID, "count": 1200, "where": [place], "held": {"count": 3, "oldest": AT},
+        "behind": {"reason": "open", "since": AT, "not_before": AT, "parked_keys": 2}, **other,
     }  # fmt: skip
 
 

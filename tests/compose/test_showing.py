@@ -12,6 +12,7 @@ from compose.showing.events import print_event, print_event_line, print_events
 from compose.showing.quarantine import print_record, print_records
 from compose.showing.quarantine import readable as readable_bytes
 from compose.showing.replays import chosen_by, print_items, print_replay, print_replays
+from compose.showing.standing import print_lag
 from compose.showing.stats import print_stats
 from compose.showing.subscriptions import print_subscription, print_subscriptions
 from compose.speakable import speakable
@@ -158,6 +159,17 @@ def test_how_it_is_sent_to_is_shown_where_it_is_not_as_usual(capsys: pytest.Capt
         "catches up at 12.5 a second", "ordering strict, on exhaustion block", "addresses 8.8.8.0/24",
         "signature hex, in X-S", "event type header X-E", "delivery id header X-D",
     } <= lines  # fmt: skip
+
+
+def test_a_lag_says_how_much_waits_where_and_why(capsys: pytest.CaptureFixture[str]) -> None:
+    print_lag(bodies.lag())
+    out = capsys.readouterr().out
+    assert "1,200" in out
+    assert "open since 2026-11-21 09:30:00.120Z, nothing before 2026-11-21 09:30:00.120Z, 2 keys parked" in out
+    assert EVENT_ID in out
+    print_lag(bodies.lag(count=0, where=[], held={"count": 0, "oldest": None}, behind=None, oldest=None,
+                         oldest_event_id=None))  # fmt: skip
+    assert capsys.readouterr().out.split() == ["undelivered", "0"]
 
 
 def test_a_secret_is_shown_where_the_api_gives_it(capsys: pytest.CaptureFixture[str]) -> None:

@@ -32,6 +32,12 @@ def test_a_subscription_is_added_listed_shown_and_deleted(real_api: dict[str, st
     assert created["id"] in table
     assert "http://127.0.0.1:9/hooks" in table
 
+    lag = hookline("subscriptions", "lag", created["id"], "--json", *organization, **real_api)
+    assert (json.loads(lag.out)["count"], json.loads(lag.out)["behind"]) == (0, None)
+    since = ("--since", "2d", "--dry-run")
+    recovered = hookline("subscriptions", "recover", created["id"], *since, *organization, **real_api)
+    assert recovered.out == "0 deliveries would be sent again\n"
+
     another = hookline("subscriptions", "show", created["id"], "--organization", "org_another", **real_api)
     assert (another.code, "no subscription of this id" in another.complaint) == (1, True)
     deleted = hookline("subscriptions", "delete", created["id"], "--yes", *organization, **real_api)

@@ -89,6 +89,31 @@ def test_an_event_that_nobody_wants_owes_nothing() -> None:
     assert routed(made.event(data=b"not even JSON")) == ((), ())
 
 
+@pytest.mark.parametrize("name", ["failing", "disabled", "recovered", "something_later"])
+def test_what_is_said_of_a_subscription_is_never_owed_to_itself(name: str) -> None:
+    it, off, other = made.subscription(), made.subscription(enabled=False), made.subscription()
+    for subject in (it, off):
+        told = made.event(event_type=f"subscription.{name}", data=json.dumps({"subscription_id": subject.id}).encode())
+        deliveries, held = routed(told, it, off, other)
+        owed = {each.subscription_id for each in deliveries} | {each.subscription_id for each in held}
+        assert owed == {it.id, off.id, other.id} - {subject.id}
+        assert routed(told, subject) == ((), ())  # and so there is no loop
+
+
+def test_another_type_may_name_any_subscription() -> None:
+    it = made.subscription()
+    deliveries, _ = routed(
+        made.event(event_type="user.created", data=json.dumps({"subscription_id": it.id}).encode()), it
+    )
+    assert [each.subscription_id for each in deliveries] == [it.id]
+
+
+@pytest.mark.parametrize("data", [b'{"subscription_id":1}', b'{"subscription_id":["x"]}', b"{}"])
+def test_what_names_no_subscription_goes_to_all(data: bytes) -> None:
+    it = made.subscription()
+    assert len(routed(made.event(event_type="subscription.failing", data=data), it)[0]) == 1
+
+
 @given(st.integers(0, 3), st.integers(0, 3))
 def test_routing_twice_owes_the_same(enabled: int, disabled: int) -> None:
     event = made.event()
@@ -105,6 +130,8 @@ def test_routing_twice_owes_the_same(enabled: int, disabled: int) -> None:
 def test_data_that_is_no_json_object_is_nobodys_body(data: bytes) -> None:
     with pytest.raises(InvalidInput):
         routed(made.event(data=data), made.subscription())
+    with pytest.raises(InvalidInput):
+        routed(made.event(event_type="subscription.failing", data=data), made.subscription())
 
 
 @pytest.mark.parametrize(

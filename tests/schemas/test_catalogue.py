@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 
 from schemas import catalogue as module
-from schemas.catalogue import TEST_EVENT, EventType, UnknownEventType, catalogue, event_type_of
+from schemas.catalogue import TEST_EVENT, EventType, UnknownEventType, catalogue, check_not_reserved, event_type_of
 from schemas.errors import InvalidInput
 from schemas.json_values import Json
 from tests.schemas.drawn import json_objects
@@ -28,13 +28,14 @@ FAMILIES = {
     "task": "completed submitted",
     "badge": "earned",
     "hookline": "test",
+    "subscription": "failing disabled recovered",
 }
 NAMES = [f"{family}.{verb}" for family, verbs in FAMILIES.items() for verb in verbs.split()]
 every_type = pytest.mark.parametrize("event_type", catalogue().values(), ids=lambda event_type: event_type.name)
 
 
 def test_the_catalogue_has_exactly_these() -> None:
-    assert len(NAMES) == 35
+    assert len(NAMES) == 38
     assert list(catalogue()) == sorted(NAMES)
 
 
@@ -70,6 +71,17 @@ def test_a_schema_can_grow_and_uses_only_what_the_check_knows(event_type: EventT
         else:
             assert "default" not in field
         assert known(kind), kind
+
+
+@every_type
+def test_only_what_hookline_says_of_subscriptions_is_reserved(event_type: EventType) -> None:
+    assert event_type.reserved == (event_type.category == "subscription")
+    if event_type.reserved:
+        with pytest.raises(InvalidInput, match="published by Hookline alone") as caught:
+            check_not_reserved(event_type.name)
+        assert caught.value.pointer == "/type"
+    else:
+        check_not_reserved(event_type.name)
 
 
 def fields_of(schema: Any) -> list[Any]:

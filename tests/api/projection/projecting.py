@@ -68,7 +68,7 @@ class Stage:
         self.kafka = {"bootstrap.servers": bootstrap}
         self.database_url = database_url
         self.prefix = prefix or f"projector-{uuid.uuid4().hex[:8]}"
-        names = ("events", "deliver", "replay", "attempts", "quarantine")
+        names = ("events", "deliver", "replay", "attempts", "quarantine", "behind")
         self.topics = Topics(**{name: f"{self.prefix}.{name}" for name in names})
         self.producer = Producer({**self.kafka, "linger.ms": 5, "partitioner": "murmur2_random"})
 

@@ -14,7 +14,7 @@ import pytest_asyncio
 import structlog
 
 from api.migrations import upgrade
-from api.projection.projector import ThrownOut
+from api.projection.consuming import ThrownOut
 from api.subscriptions.outcomes import CHANNEL
 from compose.postgres import EmbeddedPostgres
 from schemas.codec import encode

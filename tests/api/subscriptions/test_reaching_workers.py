@@ -10,15 +10,16 @@ from producers.relay import Relay
 from producers.settings import KafkaSettings
 from schemas.codec import decode
 from schemas.records import Subscription
-from schemas.topics import SUBSCRIPTIONS
+from schemas.topics import EVENTS, SUBSCRIPTIONS
 from tests.api.conftest import client_of, settings_of
-from tests.api.reading import reading_from_now
+from tests.api.reading import ensure_topic, reading_from_now
 
 PATH = "/api/v1/subscriptions"
 
 
 @pytest.fixture
 def workers(bootstrap: str) -> Iterator[Consumer]:
+    ensure_topic(bootstrap, EVENTS)  # where it is told that one was disabled
     with reading_from_now(bootstrap, SUBSCRIPTIONS) as consumer:
         yield consumer
 

@@ -36,6 +36,7 @@ async def test_a_subscription_is_made_with_defaults_and_a_secret_shown_once(api:
         "disabled_at": None,
         "paused_at": None,
         **DEFAULTS,
+        "delivering": {"state": "live", "reason": None, "since": None, "not_before": None},
         "metadata": {},
         "version": 1,
         "created_at": body["created_at"],
