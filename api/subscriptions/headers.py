@@ -5,30 +5,20 @@ from collections.abc import Mapping
 from typing import Final
 
 from schemas.errors import InvalidInput
+from schemas.header_names import checked_token
 
 MOST_HEADERS: Final = 20
 LONGEST_VALUE: Final = 4096
 MASK: Final = "***"  # instead of every value: most of them are credentials
 _NOTHING_KEPT: Final = f"{MASK} stands for a value that is kept, and there is none of this name"
 
-_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}")  # RFC 9110, 5.6.2
 _VALUE: Final = re.compile(r"[!-~](?:[ \t!-~]*[!-~])?")  # RFC 9110, 5.5, without the obsolete bytes above ASCII
-_OURS: Final = frozenset(
-    {
-        # What HTTP/1.1 itself uses between two hops (RFC 9110, 7.6.1), and what would split or reroute a request.
-        "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer",
-        "transfer-encoding", "upgrade", "expect", "host", "content-length", "content-type", "content-encoding",
-        "accept-encoding", "user-agent", "traceparent", "tracestate",
-    }
-)  # fmt: skip
 _OUR_PREFIXES: Final = ("webhook-", "hookline-")
 
 
 def checked_header(name: str, value: str) -> None:
     """Raise InvalidInput, without the value, unless a subscriber may send this header with each webhook."""
-    if not _TOKEN.fullmatch(name):
-        raise InvalidInput("a header's name is 1 to 100 letters, digits and !#$%&'*+-.^_`|~")
-    if name.lower() in _OURS or name.lower().startswith(_OUR_PREFIXES):
+    if checked_token(name).lower().startswith(_OUR_PREFIXES):
         raise InvalidInput(f"{name} is set by Hookline or by HTTP itself; choose another name")
     if not _VALUE.fullmatch(value) or len(value) > LONGEST_VALUE:
         raise InvalidInput(f"a header's value is 1 to {LONGEST_VALUE:,} printable ASCII characters, no space around it")

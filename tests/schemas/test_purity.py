@@ -23,7 +23,18 @@ def brought_along(module: str, *suspects: str) -> list[str]:
 @pytest.mark.parametrize(
     "module",
     [
-        *("addresses", "catalogue", "codec", "envelope", "headers", "ids", "patterns", "redaction", "sealing"),
+        *(
+            "addresses",
+            "catalogue",
+            "codec",
+            "envelope",
+            "header_names",
+            "headers",
+            "ids",
+            "patterns",
+            "redaction",
+            "sealing",
+        ),
         *("signing", "topics", "urls", "waits"),
     ],
 )
