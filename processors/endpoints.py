@@ -1,6 +1,6 @@
 """Subscriptions ready to be called: secrets opened, headers read, the URL parsed, once per version."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final, cast
 
@@ -8,9 +8,11 @@ import orjson
 from yarl import URL
 
 from processors.errors import Unsendable
+from schemas.header_names import NEXT_SUFFIX
 from schemas.ids import SubscriptionId
-from schemas.records import Subscription
+from schemas.records import Ordering, SignatureStyle, Subscription
 from schemas.sealing import HEADERS_PURPOSE, SECRET_PURPOSE, Sealer, SealingError
+from schemas.signing import SIGNATURE_HEADERS, hmac_key
 
 _MOST_OPENED: Final = 20_000
 
@@ -19,7 +21,9 @@ _MOST_OPENED: Final = 20_000
 class Endpoint:
     """Where and how to send. It holds secrets: never log one.
 
-    `expire_at` says until when each of `keys` signs, None for always; it is empty when all do.
+    `keys` are given to HMAC as they are. `expire_at` says until when each of them signs, None for always; it is empty
+    when all do. The event's type and the delivery's id are sent under the names that the subscriber chose, if any;
+    `ordered` deliveries carry their sequence.
     """
 
     url: URL
@@ -28,6 +32,19 @@ class Endpoint:
     timeout: timedelta
     version: int
     expire_at: tuple[datetime | None, ...] = ()
+    style: SignatureStyle = SignatureStyle.STANDARD
+    signature_header: str = SIGNATURE_HEADERS[SignatureStyle.STANDARD]
+    event_type_header: str | None = None
+    delivery_id_header: str | None = None
+    ordered: bool = False
+
+    masked_headers: frozenset[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Note which headers' values are in no log, in lower case: the signatures and all that the subscriber set."""
+        signature = self.signature_header.lower()
+        masked = frozenset((signature, signature + NEXT_SUFFIX, *(name.lower() for name in self.headers)))
+        object.__setattr__(self, "masked_headers", masked)
 
     def keys_at(self, moment: datetime) -> tuple[bytes, ...]:
         """Return the keys that sign an attempt of this moment, at least one: unsigned it would be anybody's.
@@ -67,17 +84,23 @@ class Endpoints:
     def _open(self, subscription: Subscription) -> Endpoint:
         if not subscription.secrets:
             raise ValueError("it has no secret to sign with")
-        keys = tuple(self._open_one(subscription, sealed, SECRET_PURPOSE) for sealed in subscription.secrets)
+        style = subscription.signature_style
+        keys = (self._open_one(subscription, sealed, SECRET_PURPOSE) for sealed in subscription.secrets)
         headers = b"{}"
         if subscription.headers is not None:
             headers = self._open_one(subscription, subscription.headers, HEADERS_PURPOSE)
         return Endpoint(
             url=URL(subscription.url),
-            keys=keys,
+            keys=tuple(hmac_key(key, style) for key in keys),
             headers=_headers_in(headers),
             timeout=timedelta(milliseconds=subscription.timeout_ms),
             version=subscription.version,
             expire_at=_expire_at(subscription),
+            style=style,
+            signature_header=subscription.signature_header or SIGNATURE_HEADERS[style],
+            event_type_header=subscription.event_type_header,
+            delivery_id_header=subscription.delivery_id_header,
+            ordered=subscription.ordering is not Ordering.NONE,
         )
 
     def _open_one(self, subscription: Subscription, sealed: bytes, purpose: str) -> bytes:

@@ -19,9 +19,9 @@ from processors.dialling import blocked_address, guarded_connector
 from processors.endpoints import Endpoint
 from processors.interim import with_few_interim_answers
 from processors.outcomes import ErrorKind, Outcome, kind_of_status
-from schemas.headers import REPLAY_HEADER
+from schemas.headers import REPLAY_HEADER, SEQUENCE_HEADER
 from schemas.records import FIRST_ROUND, Delivery
-from schemas.signing import SIGNATURE_HEADER, signed_headers
+from schemas.signing import signed_headers
 
 MOST_BODY_BYTES: Final = 64 * 1024  # read of an answer, and no further
 KEPT_BYTES: Final = 10 * 1024  # of what was read, and of the headers, kept for the log
@@ -121,8 +121,21 @@ class Sender:
             **endpoint.headers,
             "Content-Type": "application/json",
             "User-Agent": self._user_agent,
-            **signed_headers(delivery.event_id, delivery.body, endpoint.keys_at(at), at=at),
+            **signed_headers(
+                delivery.event_id,
+                delivery.body,
+                endpoint.keys_at(at),
+                at=at,
+                style=endpoint.style,
+                name=endpoint.signature_header,
+            ),
         }
+        if endpoint.event_type_header is not None:
+            headers[endpoint.event_type_header] = delivery.event_type
+        if endpoint.delivery_id_header is not None:
+            headers[endpoint.delivery_id_header] = delivery.id
+        if endpoint.ordered:
+            headers[SEQUENCE_HEADER] = str(delivery.sequence)
         if delivery.traceparent is not None:
             headers["traceparent"] = delivery.traceparent
         if delivery.round != FIRST_ROUND:
@@ -239,7 +252,7 @@ def _refused_address(error: Exception) -> str | None:
 
 def _kept_request(headers: Mapping[str, str], endpoint: Endpoint) -> dict[str, str]:
     """Return the request's headers for the log, the signature and all that the subscriber set itself masked."""
-    masked = {name.lower() for name in endpoint.headers} | {SIGNATURE_HEADER}
+    masked = endpoint.masked_headers
     return {name: MASKED if name.lower() in masked else value for name, value in headers.items()}
 
 

@@ -1,6 +1,6 @@
 """Kafka headers: CloudEvents 1.0 attributes, trace context, when a record is due, and why it was quarantined.
 
-And the one of a webhook's request that is neither HTTP's nor its signature's (schemas/signing.py).
+And those of a webhook's request that are neither HTTP's nor its signature's (schemas/signing.py).
 """
 
 import re
@@ -22,6 +22,7 @@ ORDERING_KEY: Final = "hookline_key"  # of a delivery: its event's key, so that 
 TEST: Final = "hookline_test"  # of a delivery: somebody tries the endpoint
 WRITER: Final = "hookline_writer"  # of a record on hookline.behind: by whose claim it was written
 REPLAY_HEADER: Final = "hookline-replay"  # of a request: the replay's id, when this is no delivery's first sending
+SEQUENCE_HEADER: Final = "hookline-sequence"  # of a request: what orders the deliveries of one key; gaps are normal
 
 _TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
