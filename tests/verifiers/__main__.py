@@ -8,15 +8,25 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, cast
 
-from tests.verifiers import python
+from tests.verifiers import pages, python
 from tests.verifiers.cases import Case, as_json, of_this_moment, published, recorded
 
 HERE: Final = Path(__file__).parent
+Judge = Callable[[list[Case]], list[bool]]
 TOOLS: Final = HERE.parents[1] / ".tools" / "verifiers"
+
+
+def page_in_javascript(cases: list[Case]) -> list[bool]:
+    """Return what the examples of docs/signatures.md say on Node, with the packages that `javascript` fetched."""
+    folder = TOOLS / "javascript"
+    for style, code in pages.examples("javascript").items():
+        (folder / f"{style}.mjs").write_text(code)
+    return _answers([_tool("node"), "page.mjs"], folder, cases, {})
 
 
 def javascript(cases: list[Case]) -> list[bool]:
@@ -58,14 +68,19 @@ def _tool(name: str) -> str:
 def main() -> int:
     """Judge everything in every language; return 1 when any verdict is not the one that was expected."""
     failed = passed = 0
-    for language, verdicts_of in (
+    judges: tuple[tuple[str, Judge], ...] = (
         ("Python", lambda cases: [python.accepts(case) for case in cases]),
         ("JavaScript", javascript),
         ("Go", go),
-    ):
-        cases = [*published(), *recorded(), *of_this_moment(datetime.now(UTC))]
+        ("page, Python", lambda cases: [pages.accepts(case) for case in cases]),
+        ("page, JavaScript", page_in_javascript),
+    )
+    for language, verdicts_of in judges:
+        cases = of_this_moment(datetime.now(UTC))
+        if not language.startswith("page"):  # its examples look at the clock, and for our own names of headers
+            cases += [*published(), *recorded()]
         for case, verdict in zip(cases, verdicts_of(cases), strict=True):
-            print(f"{language:10}  {case.judged_by(verdict)}")
+            print(f"{language:16}  {case.judged_by(verdict)}")
             failed, passed = failed + (verdict is not case.accepted), passed + (verdict is case.accepted)
     print(f"{passed} passed, {failed} failed")
     return 1 if failed else 0

@@ -8,7 +8,7 @@ import pytest
 
 from schemas.records import SignatureStyle
 from schemas.signing import SIGNATURE_HEADERS, key_of, signed_headers
-from tests.verifiers import python
+from tests.verifiers import pages, python
 from tests.verifiers.cases import Case, fixed, of_this_moment, published, recorded
 
 
@@ -44,3 +44,10 @@ def test_the_window_is_the_attempts_own_five_minutes() -> None:
     cases = of_this_moment(datetime.now(UTC))
     assert [claim_of(case) for case in cases if python.accepts(case) is not case.accepted] == []
     assert {case.accepted for case in cases} == {True, False}
+
+
+def test_the_pages_python_accepts_and_refuses_the_same() -> None:
+    assert set(pages.examples("python")) == set(pages.examples("javascript")) == set(SignatureStyle)
+    both = [each for each in recorded() if each.style is SignatureStyle.HEX]  # of any time
+    cases = [*of_this_moment(datetime.now(UTC)), *both]
+    assert [claim_of(case) for case in cases if pages.accepts(case) is not case.accepted] == []
