@@ -104,7 +104,7 @@ class MasterKeys:
         deadline = time.monotonic() + _SETTLE_WITHIN_S
         while True:
             uses = self.uses()
-            waiting = any(use.outbox or (use.topic and not use.is_current) for use in uses if use.is_here)
+            waiting = any(use.outbox + use.topic for use in uses if use.is_here and not use.is_current)
             if not waiting or time.monotonic() > deadline:
                 return uses
             time.sleep(_LOOK_EVERY_S)
