@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from compose.commands import deliveries, events, quarantine, replays, stats, subscriptions
+from compose.commands import deliveries, events, keys, quarantine, replays, stats, subscriptions
 from compose.commands.options import new_group
 from compose.complaints import ExitCode, complaint_of
 from compose.printing import print_json
@@ -24,7 +24,7 @@ topics_app = new_group("Create and list Kafka's topics.")
 db_app = new_group("Bring PostgreSQL's tables to this release.")
 for name, group in {
     "subscriptions": subscriptions.app, "deliveries": deliveries.app, "replays": replays.app, "events": events.app,
-    "quarantine": quarantine.app, "topics": topics_app, "db": db_app,
+    "quarantine": quarantine.app, "keys": keys.app, "topics": topics_app, "db": db_app,
 }.items():  # fmt: skip
     app.add_typer(group, name=name)
 
@@ -326,7 +326,7 @@ app.command()(replays.replay)
 def new_master_key() -> None:
     """Print a fresh master key for HOOKLINE_MASTER_KEYS. Keep it: without it no secret opens.
 
-    To change keys, put the new one first and leave the old one behind a comma.
+    `hookline keys rotate --help` shows the way from one key to the next.
 
     \b
     Example:

@@ -44,19 +44,34 @@ class Sealer:
         self._current = current
         self._ciphers = {key_id: AESGCM(key) for key_id, key in keys.items()}
 
+    @property
+    def current(self) -> str:
+        """The id of the key that seals."""
+        return self._current
+
+    @property
+    def key_ids(self) -> tuple[str, ...]:
+        """The ids of all keys, the one that seals first."""
+        return (self._current, *(key_id for key_id in self._ciphers if key_id != self._current))
+
     def seal(self, plain: bytes, *, organization: str, row: str, purpose: str) -> bytes:
         """Return `plain` sealed for one place; sealing twice gives different bytes."""
         nonce = os.urandom(_NONCE_BYTES)
-        header = _VERSION + bytes([len(self._current)]) + self._current.encode()
+        header = sealed_prefix(self._current)
         sealed = self._ciphers[self._current].encrypt(nonce, plain, _bound_to(organization, row, purpose))
         return header + nonce + sealed
 
+    def resealed(self, sealed: bytes, *, organization: str, row: str, purpose: str) -> bytes:
+        """Return a value sealed with the current key: itself when it is already, raises SealingError as `open` does."""
+        if sealed.startswith(sealed_prefix(self._current)):
+            return sealed
+        plain = self.open(sealed, organization=organization, row=row, purpose=purpose)
+        return self.seal(plain, organization=organization, row=row, purpose=purpose)
+
     def open(self, sealed: bytes, *, organization: str, row: str, purpose: str) -> bytes:
         """Return what was sealed for this place; raises SealingError when it was not, or not with a key we have."""
-        if sealed[:1] != _VERSION or len(sealed) < 2:
-            raise SealingError("not a sealed value")
+        key_id = key_id_of(sealed)
         nonce_at = 2 + sealed[1]
-        key_id = sealed[2:nonce_at].decode("ascii", "replace")
         cipher = self._ciphers.get(key_id)
         if cipher is None:
             raise SealingError(f"sealed with a master key that is not here ({key_id!r}): add it to the settings")
@@ -67,6 +82,18 @@ class Sealer:
             raise SealingError(
                 f"does not open: damaged, moved from another row, or another master key {key_id!r}"
             ) from None
+
+
+def key_id_of(sealed: bytes) -> str:
+    """Return the id of the key that sealed a value; raises SealingError when it is none."""
+    if sealed[:1] != _VERSION or len(sealed) < 2:
+        raise SealingError("not a sealed value")
+    return sealed[2 : 2 + sealed[1]].decode("ascii", "replace")
+
+
+def sealed_prefix(key_id: str) -> bytes:
+    """Return what every value begins with that this key sealed, and none that another one did."""
+    return _VERSION + bytes([len(key_id)]) + key_id.encode()
 
 
 def new_master_key() -> str:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from api.tables import metadata
 from processors.settings import WorkerSettings
 from producers.settings import KafkaSettings
 from schemas import signing
+from schemas.records import Subscription
 from schemas.topics import declared_topics
 from tests.compose.commands import options_of
 
@@ -74,10 +76,14 @@ def _is_topic(name: str) -> bool:
 
 
 def _is_header(name: str) -> bool:
-    sent = {signing.ID_HEADER, signing.TIMESTAMP_HEADER, signing.SIGNATURE_HEADER}
+    sent = {signing.ID_HEADER, signing.TIMESTAMP_HEADER, *signing.SIGNATURE_HEADERS.values()}
     read = {access.REQUEST_ID_HEADER, callers.ORGANIZATION_HEADER, "Authorization", "ETag", "If-None-Match"}
     source = "".join(path.read_text() for path in (ROOT / "api").glob("*.py")).lower()
     return name in sent or (name in read and f'"{name.lower()}' in source)
+
+
+def _is_field(name: str) -> bool:
+    return name in {field.name for field in fields(Subscription)}
 
 
 def _is_file(name: str) -> bool:
@@ -92,6 +98,7 @@ KINDS: dict[str, Callable[[str], bool]] = {
     "table:": _is_table,
     "topic:": _is_topic,
     "header:": _is_header,
+    "field:": _is_field,
     "file:": _is_file,
     "make ": _is_target,
 }

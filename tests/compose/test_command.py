@@ -21,7 +21,7 @@ COMMANDS = [
     ("deliveries", "list"), ("deliveries", "show"), ("deliveries", "retry"),
     ("dead-letters",), ("replay",), ("replays", "list"), ("replays", "show"), ("replays", "cancel"),
     ("events", "list"), ("events", "show"), ("events", "tail"), ("stats",), ("quarantine", "list"),
-    ("quarantine", "show"), ("quarantine", "retry"),
+    ("quarantine", "show"), ("quarantine", "retry"), ("keys", "status"), ("keys", "rotate"),
 ]  # fmt: skip
 
 
@@ -74,6 +74,8 @@ def test_prints_its_version() -> None:
         (("topics", "list"), {}, 1, f"Kafka at {NOWHERE} does not answer"),
         (("db", "upgrade"), {}, 1, "PostgreSQL at 127.0.0.1:1/hookline does not answer"),
         (("db", "current"), {}, 1, "PostgreSQL at 127.0.0.1:1/hookline does not answer"),
+        (("keys", "status"), {}, 2, "set HOOKLINE_MASTER_KEYS, or HOOKLINE_MASTER_KEYS_FILE"),
+        (("keys", "rotate"), {"HOOKLINE_MASTER_KEYS": f"k1:{MASTER_KEY_BYTES}"}, 1, "the database does not answer"),
         (("event-types", "no.such"), {}, 1, "unknown event type 'no.such'"),
     ],
 )  # fmt: skip

@@ -10,8 +10,9 @@ import pytest
 from processors.endpoints import Endpoints
 from processors.errors import Unsendable
 from schemas.ids import OrganizationId, SubscriptionId
-from schemas.records import Subscription
+from schemas.records import Ordering, SignatureStyle, Subscription
 from schemas.sealing import HEADERS_PURPOSE, SECRET_PURPOSE, Sealer, new_master_key, sealer_of
+from schemas.signing import SIGNATURE_HEADERS, hmac_key
 from tests.processors import made
 
 KEY = b"signing-key-of-24-bytes!"
@@ -57,6 +58,35 @@ def test_opens_secrets_headers_url_and_timeout() -> None:
         443,
         "token=in-the-query",
     )
+
+
+@pytest.mark.parametrize("style", SignatureStyle)
+def test_a_style_has_its_own_header_and_keys_as_its_libraries_take_them(style: SignatureStyle) -> None:
+    random = b"\xff" * 32
+    given = replace(subscription(keys=(random, KEY)), signature_style=style)
+    endpoint = Endpoints(SEALER).endpoint_of(given)
+    assert (endpoint.style, endpoint.signature_header) == (style, SIGNATURE_HEADERS[style])
+    assert endpoint.keys == (hmac_key(random, style), KEY)
+    assert (endpoint.keys[0] == random) is (style is SignatureStyle.STANDARD)
+
+
+def test_the_subscribers_names_and_what_is_masked_of_them() -> None:
+    given = replace(
+        subscription(), signature_header="X-Sig", event_type_header="X-Event", delivery_id_header="X-Id", version=2
+    )
+    endpoint = Endpoints(SEALER).endpoint_of(given)
+    assert (endpoint.signature_header, endpoint.event_type_header, endpoint.delivery_id_header) == (
+        "X-Sig",
+        "X-Event",
+        "X-Id",
+    )
+    assert endpoint.masked_headers == {"x-sig", "x-sig-next", "authorization"}
+
+
+@pytest.mark.parametrize("ordering", Ordering)
+def test_deliveries_are_numbered_where_order_is_asked_for(ordering: Ordering) -> None:
+    endpoint = Endpoints(SEALER).endpoint_of(replace(subscription(), ordering=ordering))
+    assert endpoint.ordered is (ordering is not Ordering.NONE)
 
 
 def test_a_subscription_without_headers_has_none() -> None:

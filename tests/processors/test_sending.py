@@ -19,6 +19,8 @@ from processors.endpoints import Endpoint
 from processors.outcomes import ErrorKind, Outcome
 from processors.sending import KEPT_BYTES, LARGEST_HEADER_BYTES, MASKED, Sender
 from schemas.headers import REPLAY_HEADER
+from schemas.records import SignatureStyle
+from schemas.signing import SIGNATURE_HEADERS, hmac_key, key_of, new_secret
 from tests.processors.certificates import Authority, new_authority
 from tests.processors.made import KEY, delivery
 from tests.processors.receivers import (
@@ -37,6 +39,8 @@ from tests.processors.receivers import (
     resets,
     writes,
 )
+from tests.verifiers import python
+from tests.verifiers.cases import Case
 
 CREDENTIAL = "Bearer of-the-receiver"
 CLOSE_TO_THE_TIMEOUT_S = 0.5
@@ -124,6 +128,60 @@ async def test_a_secret_signs_until_its_time_by_the_attempts_own_clock(
     (request,) = receiver.requests
     Webhook(KEY).verify(request.body, request.headers)
     assert len(request.headers["webhook-signature"].split(" ")) == (2 if signed else 1)
+
+
+@pytest.mark.parametrize("style", SignatureStyle)
+async def test_the_event_type_and_the_deliverys_id_stand_under_the_subscribers_names(
+    sender: Sender, style: SignatureStyle
+) -> None:
+    owed = delivery(offset=77)
+    async with Receiver(answers(204)) as receiver:
+        to = replace(
+            endpoint(receiver.url, headers={"Authorization": CREDENTIAL}),
+            style=style,
+            signature_header="X-Optio-Signature",
+            event_type_header="X-Optio-Event",
+            delivery_id_header="X-Optio-Delivery",
+        )
+        outcome = await sender.send(owed, to)
+        await sender.send(owed, replace(to, ordered=True))
+    (request, ordered) = receiver.requests
+    assert request.headers["x-optio-event"] == "user.created"
+    assert request.headers["x-optio-delivery"] == owed.id
+    assert request.headers["webhook-id"] == owed.event_id
+    assert [each.headers.get("hookline-sequence") for each in (request, ordered)] == [None, "77"]
+    kept = outcome.request_headers or {}
+    assert (kept["X-Optio-Event"], kept["X-Optio-Delivery"]) == ("user.created", owed.id)
+    assert (kept["X-Optio-Signature"], kept["Authorization"]) == (MASKED, MASKED)
+    assert request.headers["x-optio-signature"] not in repr(outcome)
+
+
+async def test_the_second_header_of_a_hex_rotation_is_masked_too(sender: Sender) -> None:
+    async with Receiver(answers(204)) as receiver:
+        both = endpoint(receiver.url, keys=(KEY, b"the key before this one!"))
+        outcome = await sender.send(
+            delivery(), replace(both, style=SignatureStyle.HEX, signature_header="X-Hub-Signature-256")
+        )
+    (request,) = receiver.requests
+    kept = outcome.request_headers or {}
+    assert (kept["X-Hub-Signature-256"], kept["X-Hub-Signature-256-next"]) == (MASKED, MASKED)
+    assert request.headers["x-hub-signature-256"] != request.headers["x-hub-signature-256-next"]
+
+
+@pytest.mark.parametrize("style", SignatureStyle)
+async def test_an_attempt_of_an_event_of_yesterday_passes_a_5_minute_window(
+    sender: Sender, style: SignatureStyle
+) -> None:
+    yesterday = datetime.now(UTC) - timedelta(days=1)
+    owed = replace(delivery(due_at=yesterday), event_created_at=yesterday, attempt=7)
+    secret, name = new_secret(), SIGNATURE_HEADERS[style]
+    keys = (hmac_key(key_of(secret), style),)
+    async with Receiver(answers(204)) as receiver:
+        await sender.send(owed, replace(endpoint(receiver.url, keys=keys), style=style, signature_header=name))
+    (request,) = receiver.requests
+    case = Case("sent", style, secret, request.headers[name], request.body.decode(), request.headers)
+    assert python.accepts(case)
+    assert not python.accepts(replace(case, secret=new_secret()))
 
 
 async def test_what_is_sent_again_says_in_which_replay_and_keeps_its_id(sender: Sender) -> None:

@@ -13,6 +13,7 @@ from schemas.sealing import (
     SECRET_PURPOSE,
     Sealer,
     SealingError,
+    key_id_of,
     new_master_key,
     sealer_of,
 )
@@ -86,6 +87,29 @@ def test_a_key_ring_seals_with_the_current_key_and_opens_with_all() -> None:
     assert sealer_of(newer).open(sealed_again, **PLACE) == b"whsec"
     with pytest.raises(SealingError, match="a master key that is not here"):
         sealer_of(older).open(sealed_again, **PLACE)
+
+
+@given(st.binary(max_size=100))
+def test_resealed_it_is_the_same_text_with_the_current_key_and_only_once(plain: bytes) -> None:
+    older = Sealer({"k1": KEY}, current="k1")
+    ring = Sealer({"k10": bytes(32), "k1": KEY}, current="k10")  # one id begins with the other
+    sealed = older.seal(plain, **PLACE)
+    again = ring.resealed(sealed, **PLACE)
+    assert (key_id_of(sealed), key_id_of(again)) == ("k1", "k10")
+    assert Sealer({"k10": bytes(32)}, current="k10").open(again, **PLACE) == plain
+    assert ring.resealed(again, **PLACE) is again
+
+
+def test_what_does_not_open_here_is_not_resealed() -> None:
+    with pytest.raises(SealingError, match="moved from another row"):
+        Sealer({"k2": bytes(32), "k1": KEY}, current="k2").resealed(
+            SEALER.seal(b"x", **PLACE), **{**PLACE, "row": "sub_2"}
+        )
+
+
+def test_a_ring_names_its_keys_the_sealing_one_first() -> None:
+    ring = Sealer({"k1": KEY, "k2": KEY, "k3": KEY}, current="k2")
+    assert (ring.current, ring.key_ids) == ("k2", ("k2", "k1", "k3"))
 
 
 def test_another_key_of_the_same_id_does_not_open() -> None:

@@ -10,13 +10,16 @@ from hypothesis import strategies as st
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from schemas.errors import InvalidInput
+from schemas.records import SignatureStyle
 from schemas.signing import (
     ID_HEADER,
     LONGEST_SECRET_BYTES,
     PREFIX,
     SHORTEST_SECRET_BYTES,
     SIGNATURE_HEADER,
+    SIGNATURE_HEADERS,
     TIMESTAMP_HEADER,
+    hmac_key,
     key_of,
     new_secret,
     signed_headers,
@@ -81,6 +84,56 @@ def test_rotation_signs_with_the_newest_key_first() -> None:
 def test_the_timestamp_is_the_attempts_own_in_whole_seconds(late: timedelta) -> None:
     at = datetime(2026, 11, 21, 12, 0, 0, 999_999, tzinfo=UTC) + late
     assert signed_headers("evt_1", b"", [b"k"], at=at)[TIMESTAMP_HEADER] == str(int(at.timestamp()))
+
+
+@pytest.mark.parametrize("style", SignatureStyle)
+@pytest.mark.parametrize("name", [None, "X-Optio-Signature", "Webhook-Signature"])
+def test_a_signature_stands_under_the_subscribers_name_or_the_styles_own(
+    style: SignatureStyle, name: str | None
+) -> None:
+    headers = signed_headers("evt_1", b"{}", [b"k"], at=datetime.now(UTC), style=style, name=name)
+    timestamp = {TIMESTAMP_HEADER} if style is SignatureStyle.STANDARD else set()
+    assert set(headers) == {ID_HEADER, name or SIGNATURE_HEADERS[style]} | timestamp
+
+
+def test_each_style_has_a_name_of_its_own() -> None:
+    assert len(set(SIGNATURE_HEADERS.values())) == len(SIGNATURE_HEADERS) == len(SignatureStyle)
+
+
+def test_a_rotating_hex_header_is_the_oldest_keys_and_beside_it_stand_the_newer_ones() -> None:
+    now = datetime.now(UTC)
+    alone = [
+        signed_headers("evt_1", b"{}", [key], at=now, style=SignatureStyle.HEX, name="x-s")["x-s"]
+        for key in (b"newest", b"newer", b"old")
+    ]
+    headers = signed_headers(
+        "evt_1", b"{}", [b"newest", b"newer", b"old"], at=now, style=SignatureStyle.HEX, name="x-s"
+    )
+    assert headers == {ID_HEADER: "evt_1", "x-s": alone[2], "x-s-next": f"{alone[0]}, {alone[1]}"}
+
+
+@pytest.mark.parametrize("style", [SignatureStyle.TIMESTAMPED, SignatureStyle.HEX])
+@pytest.mark.parametrize(
+    ("key", "given_to_hmac"),
+    [
+        (b"0123456789abcdefABCDEF~ !", b"0123456789abcdefABCDEF~ !"),  # a text that was brought
+        (b"\x1f" * 24, b"whsec_Hx8fHx8fHx8fHx8fHx8fHx8fHx8fHx8f"),  # ASCII, and still no text
+        (b"a" * 23 + b"\n", b"whsec_YWFhYWFhYWFhYWFhYWFhYWFhYWFhYWEK"),
+        (b"a" * 23 + b"\x7f", b"whsec_YWFhYWFhYWFhYWFhYWFhYWFhYWFhYWF/"),
+        ("ein Schlüssel mit Umlaut".encode(), b"whsec_ZWluIFNjaGzDvHNzZWwgbWl0IFVtbGF1dA=="),
+    ],
+)
+def test_hmac_is_given_a_secrets_text_where_libraries_give_it_text(
+    style: SignatureStyle, key: bytes, given_to_hmac: bytes
+) -> None:
+    assert hmac_key(key, style) == given_to_hmac
+    assert hmac_key(key, SignatureStyle.STANDARD) == key
+
+
+def test_a_new_secret_is_never_taken_for_a_text() -> None:
+    for _ in range(1000):
+        secret = new_secret()
+        assert hmac_key(key_of(secret), SignatureStyle.HEX) == secret.encode()
 
 
 @given(keys)

@@ -1,0 +1,90 @@
+"""`make verifiers`: JavaScript's and Go's libraries judge what Python's do; ends with how many passed and failed.
+
+Their packages are locked by hash (package-lock.json, go.sum) and fetched into .tools.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final, cast
+
+from tests.verifiers import pages, python
+from tests.verifiers.cases import Case, as_json, of_this_moment, published, recorded
+
+HERE: Final = Path(__file__).parent
+Judge = Callable[[list[Case]], list[bool]]
+TOOLS: Final = HERE.parents[1] / ".tools" / "verifiers"
+
+
+def page_in_javascript(cases: list[Case]) -> list[bool]:
+    """Return what the examples of docs/signatures.md say on Node, with the packages that `javascript` fetched."""
+    folder = TOOLS / "javascript"
+    for style, code in pages.examples("javascript").items():
+        (folder / f"{style}.mjs").write_text(code)
+    return _answers([_tool("node"), "page.mjs"], folder, cases, {})
+
+
+def javascript(cases: list[Case]) -> list[bool]:
+    """Return what standardwebhooks, stripe and @octokit/webhooks-methods say on Node."""
+    folder = TOOLS / "javascript"
+    shutil.copytree(HERE / "javascript", folder, dirs_exist_ok=True)
+    quiet = ("--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error")
+    subprocess.run([_tool("npm"), "ci", *quiet], cwd=folder, check=True, stdout=sys.stderr)
+    return _answers([_tool("node"), "verify.mjs"], folder, cases, {})
+
+
+def go(cases: list[Case]) -> list[bool]:
+    """Return what standard-webhooks, stripe-go and go-github say."""
+    kept = {"GOMODCACHE": str(TOOLS / "go-modules"), "GOCACHE": str(TOOLS / "go-cache"), "GOTOOLCHAIN": "local"}
+    flags = {"GOFLAGS": "-mod=readonly -modcacherw"}
+    return _answers([_tool("go"), "run", "."], HERE / "go", cases, kept | flags)
+
+
+def _answers(command: list[str], folder: Path, cases: list[Case], environment: dict[str, str]) -> list[bool]:
+    run = subprocess.run(
+        command,
+        cwd=folder,
+        env=os.environ | environment,
+        input=as_json(cases),
+        stdout=subprocess.PIPE,
+        check=True,
+        text=True,
+    )
+    return cast(list[bool], json.loads(run.stdout))
+
+
+def _tool(name: str) -> str:
+    found = shutil.which(name)
+    if found is None:
+        raise SystemExit(f"make verifiers needs {name}: install Node 20+ and Go 1.24+")
+    return found
+
+
+def main() -> int:
+    """Judge everything in every language; return 1 when any verdict is not the one that was expected."""
+    failed = passed = 0
+    judges: tuple[tuple[str, Judge], ...] = (
+        ("Python", lambda cases: [python.accepts(case) for case in cases]),
+        ("JavaScript", javascript),
+        ("Go", go),
+        ("page, Python", lambda cases: [pages.accepts(case) for case in cases]),
+        ("page, JavaScript", page_in_javascript),
+    )
+    for language, verdicts_of in judges:
+        cases = of_this_moment(datetime.now(UTC))
+        if not language.startswith("page"):  # its examples look at the clock, and for our own names of headers
+            cases += [*published(), *recorded()]
+        for case, verdict in zip(cases, verdicts_of(cases), strict=True):
+            print(f"{language:16}  {case.judged_by(verdict)}")
+            failed, passed = failed + (verdict is not case.accepted), passed + (verdict is case.accepted)
+    print(f"{passed} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
