@@ -5,16 +5,23 @@
 168.63.129.16 everywhere. In IPv4 what is not listed may be called; in IPv6 only global unicast less what is.
 """
 
+import re
 from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv4Address, IPv4Network, IPv6Address, IPv6Network
+
+from schemas.errors import InvalidInput
+
+MOST_NETWORKS = 50  # of one subscription: each is compared at every attempt
+Network = IPv4Network | IPv6Network
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
     """A range that is never called. `source` is where its meaning is defined."""
 
-    network: IPv4Network | IPv6Network
+    network: Network
     reason: str
     source: str
 
@@ -117,3 +124,56 @@ def _row_of(number: int, ranges: _Ranges) -> str | None:
     firsts, lasts, reasons = ranges
     row = bisect_right(firsts, number) - 1
     return reasons[row] if row >= 0 and number <= lasts[row] else None
+
+
+# Neither netmasks nor zone ids, which `ipaddress` would read; without a prefix it is one address.
+_NETWORK = re.compile(r"([0-9a-fA-F.:]{2,45})(?:/(0|[1-9][0-9]{0,2}))?")
+
+
+def checked_networks(texts: Sequence[str], *, pointer: str = "") -> tuple[str, ...]:
+    """Return CIDR blocks normalised, each once, in the order given: "8.8.8.8" becomes "8.8.8.8/32".
+
+    At most 50. A block that lies in a refused range is accepted, and then nothing passes it: the list narrows the
+    table and never widens it. Raises InvalidInput at `pointer` or at `pointer`/index, saying what to write.
+    """
+    if len(texts) > MOST_NETWORKS:
+        raise InvalidInput(f"name at most {MOST_NETWORKS} address blocks, not {len(texts)}", pointer=pointer)
+    return tuple(dict.fromkeys(str(_network_of(text, f"{pointer}/{index}")) for index, text in enumerate(texts)))
+
+
+def networks_of(texts: Sequence[str]) -> tuple[Network, ...]:
+    """Return what `checked_networks` has checked, parsed. Raises InvalidInput for anything else."""
+    return tuple(_network_of(text, "") for text in texts)
+
+
+def is_within(address: str, networks: Sequence[Network]) -> bool:
+    """Return whether an address lies in one of the blocks; an IPv4-mapped one as the IPv4 address it reaches.
+
+    What cannot be read, and what has a zone id, is in none.
+    """
+    try:
+        found = IPv6Address(address) if ":" in address else IPv4Address(address)
+    except AddressValueError:
+        return False
+    if isinstance(found, IPv6Address):
+        if found.scope_id is not None:
+            return False
+        found = found.ipv4_mapped or found
+    return any(found in network for network in networks)
+
+
+def _network_of(text: str, pointer: str) -> Network:
+    parts = _NETWORK.fullmatch(text)
+    if parts is None:
+        raise InvalidInput("write an address block such as 8.8.8.0/24 or 2600:1f00::/24 (RFC 4632)", pointer=pointer)
+    address, prefix = parts.groups()
+    family = IPv6Network if ":" in address else IPv4Network
+    try:
+        network = family(text, strict=False)
+    except ValueError as error:
+        raise InvalidInput("write an address block such as 8.8.8.0/24 or 2600:1f00::/24", pointer=pointer) from error
+    if isinstance(network, IPv6Network) and network.prefixlen >= 96 and network.network_address.ipv4_mapped:
+        raise InvalidInput("write the IPv4 block itself instead of the IPv4-mapped one", pointer=pointer)
+    if prefix is not None and str(network.network_address) != str(family(address).network_address):
+        raise InvalidInput(f"write {network}, or {address} alone for one address", pointer=pointer)
+    return network
