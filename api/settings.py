@@ -6,10 +6,12 @@ from typing import Final
 from pydantic import AliasChoices, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from producers.port_settings import Ports
 from producers.secret_settings import UnfitSettings, given_sealer, given_secret
 from schemas.envelope import LARGEST_EVENT_BYTES
 from schemas.ids import is_organization_id
 from schemas.sealing import Sealer
+from schemas.urls import PORTS
 
 SHORTEST_TOKEN: Final = 16  # characters: a token is compared, not slowed down, so it must not be guessable
 
@@ -57,7 +59,10 @@ class ApiSettings(DatabaseSettings):
     admin_organization: str = "org_default"
     """The organization in which the administrator acts, unless the header `Hookline-Organization` names another."""
     development: bool = False
-    """Let subscriptions name http:// and loopback endpoints. Never on in production: it opens the machine itself."""
+    """Let subscriptions name http://, loopback endpoints and every port. Never on in production: it opens the machine
+    itself."""
+    ports: Ports = PORTS
+    """Ports that a subscription's URL may name. Workers read it too, and dial no other."""
     largest_event_bytes: int = Field(default=LARGEST_EVENT_BYTES, ge=1024, le=1024 * 1024)
     """Bytes of JSON that a request's body may have; more is answered with 413."""
     largest_batch_bytes: int = Field(default=5 * 1024 * 1024, ge=1024, le=64 * 1024 * 1024)

@@ -35,6 +35,7 @@ _KINDS: Final[dict[object, str]] = {
     Path: "path",
     SecretStr: "secret text",
     Schedule: "durations between commas",
+    frozenset[int]: "whole numbers between commas",
     timedelta: "duration",
 }
 _SIGNS: Final = (("gt", "over"), ("ge", "from"), ("le", "to"), ("lt", "below"))
@@ -147,6 +148,8 @@ def _default_of(field: FieldInfo) -> str:
         return f"`{duration_name(default)}`"
     if isinstance(default, Schedule):
         return f"`{','.join(duration_name(wait) for wait in default.waits)}`"
+    if isinstance(default, frozenset):
+        return f"`{','.join(map(str, sorted(default)))}`"
     return f"`{default:g}`" if isinstance(default, float) else f"`{default}`"
 
 

@@ -1,50 +1,55 @@
 """The one place from which a customer's address is dialled: the address judged is the address dialled.
 
-Two judges, one table (`schemas.addresses`). The resolver refuses a name when any of its answers is refused,
-before anything is dialled; the socket factory judges what is about to be connected, literals included, since
-aiohttp asks no resolver about those. Nothing can change in between: aiohttp dials the answers that were judged.
+Two moments, one judge (`judging.py`). The resolver refuses a name when any of its answers is refused, before anything
+is dialled; the socket factory judges what is about to be connected, literals included, since aiohttp asks no resolver
+about those. Nothing can change in between: aiohttp dials the answers that were judged. A kept connection is judged by
+its peer, since it may have been made for another subscription with another list.
 
-The guard sees what is dialled, and behind a proxy that is the proxy. So a session that uses this connector
-leaves `trust_env` False (aiohttp's default), passes no `proxy=`, and posts with `allow_redirects=False`
-(a redirect's target would be judged as well, but it is a failure, not a way).
+The guard sees what is dialled, and behind a proxy that is the proxy. So a session that uses this connector leaves
+`trust_env` False (aiohttp's default), and posts with `allow_redirects=False` (a redirect's target would be judged as
+well, but it is a failure, not a way); a request with a proxy is refused here.
 
 TCP_NODELAY needs nothing here: aiohttp sets it on every connection it makes (`base_protocol`).
 """
 
-import errno
 import socket
+from collections.abc import Sequence
+from contextvars import ContextVar
 from functools import partial
 from ssl import SSLContext
+from typing import Final
 
-from aiohttp import AddrInfoType, TCPConnector, ThreadedResolver
+from aiohttp import AddrInfoType, ClientRequest, ClientTimeout, TCPConnector, ThreadedResolver
 from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.connector import Connection
+from aiohttp.tracing import Trace
 
-from schemas.addresses import refusal_of
-from schemas.errors import HooklineError
+from processors.judging import AddressBlocked, Judge
+from schemas.addresses import Network, is_within
 
 DNS_TTL_S = 10  # a receiver that moves is followed within this
 
+# Of the request under way: aiohttp hands a socket factory the address only, in the request's task or a child of it.
+_ALLOWED: Final[ContextVar[Sequence[Network] | None]] = ContextVar("_ALLOWED", default=None)
 
-class AddressBlocked(HooklineError, OSError):
-    """An address that may not be called was about to be.
 
-    An OSError, because aiohttp wraps those (`ClientConnectorDNSError` for a name, `ClientConnectorError` for a
-    literal): ask `blocked_address` first, then sort errors by their class. `address` is what would have been
-    dialled, `reason` is `schemas.addresses.refusal_of`'s.
+def dial_for(allowed: Sequence[Network]) -> None:
+    """Say which addresses this task's requests may dial from now on: a subscription's blocks, () when it names none.
+
+    Who forgets is refused everything.
     """
-
-    def __init__(self, address: str, reason: str) -> None:
-        super().__init__(errno.EACCES, f"{address} is refused: {reason}")
-        self.address = address
-        self.reason = reason
+    _ALLOWED.set(allowed)
 
 
 class GuardedResolver(AbstractResolver):
-    """Resolves like `inner`, and refuses a name of which any answer is refused: a mixed answer is an attack."""
+    """Resolves like `inner`, and refuses a name of which any answer is refused: a mixed answer is an attack.
 
-    def __init__(self, inner: AbstractResolver, *, allow_loopback: bool) -> None:
+    A subscription's own list is not judged here: other subscriptions share the answers.
+    """
+
+    def __init__(self, inner: AbstractResolver, judge: Judge) -> None:
         self._inner = inner
-        self._allow_loopback = allow_loopback
+        self._judge = judge
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
@@ -60,31 +65,54 @@ class GuardedResolver(AbstractResolver):
         if not answers:  # aiohttp fails an assertion on an empty list
             raise socket.gaierror(socket.EAI_NONAME, "the name has no address")
         for answer in answers:
-            _check(answer["host"], allow_loopback=self._allow_loopback)
+            self._judge.check(answer["host"])
         return answers
 
     async def close(self) -> None:
         await self._inner.close()
 
 
+class GuardedConnector(TCPConnector):
+    """Hands out connections to what may be dialled for the subscription at hand, new or kept."""
+
+    async def connect(
+        self,
+        req: ClientRequest,
+        traces: list[Trace],
+        timeout: ClientTimeout,  # noqa: ASYNC109 -- aiohttp's name
+    ) -> Connection:
+        """Return a connection whose peer the subscription may call.
+
+        A kept one to another peer is closed; what is dialled instead was judged, so this comes to an end.
+        """
+        if req.proxy is not None:
+            raise AddressBlocked(str(req.proxy.host), "a proxy, which would dial what nobody has judged")
+        allowed = _ALLOWED.get()
+        connection = await super().connect(req, traces, timeout)
+        while allowed and not _is_peer_within(connection, allowed):
+            connection.close()
+            connection = await super().connect(req, traces, timeout)
+        return connection
+
+
 def guarded_connector(
+    judge: Judge,
     *,
-    allow_loopback: bool,
     limit: int,
     limit_per_host: int = 0,
     keepalive_s: float = 15,
     tls: SSLContext | None = None,
     resolver: AbstractResolver | None = None,
-) -> TCPConnector:
+) -> GuardedConnector:
     """Return a connector that dials no refused address; call it in the running loop that will use it.
 
     `limit` connections in all and `limit_per_host` per host and port, 0 meaning no limit. `keepalive_s` is how
     long an idle connection is kept. `tls` None means the system's certificates. `resolver` None asks the
     system's, in the loop's threads; another one is closed by whoever made it.
     """
-    return TCPConnector(
-        resolver=GuardedResolver(resolver or ThreadedResolver(), allow_loopback=allow_loopback),
-        socket_factory=partial(_judged_socket, allow_loopback=allow_loopback),
+    return GuardedConnector(
+        resolver=GuardedResolver(resolver or ThreadedResolver(), judge),
+        socket_factory=partial(_judged_socket, judge),
         ttl_dns_cache=DNS_TTL_S,
         limit=limit,
         limit_per_host=limit_per_host,
@@ -93,24 +121,7 @@ def guarded_connector(
     )
 
 
-def blocked_address(error: BaseException) -> AddressBlocked | None:
-    """Return the AddressBlocked behind `error`: itself, its cause or context, or in an exception group."""
-    seen: set[int] = set()
-    waiting: list[BaseException | None] = [error]
-    while waiting:
-        current = waiting.pop()
-        if current is None or id(current) in seen:
-            continue
-        if isinstance(current, AddressBlocked):
-            return current
-        seen.add(id(current))
-        waiting.append(current.__cause__)
-        waiting.append(None if current.__suppress_context__ else current.__context__)
-        waiting.extend(current.exceptions if isinstance(current, BaseExceptionGroup) else ())
-    return None
-
-
-def _judged_socket(info: AddrInfoType, *, allow_loopback: bool) -> socket.socket:
+def _judged_socket(judge: Judge, info: AddrInfoType) -> socket.socket:
     """Return the unconnected socket for what is about to be dialled. Raises AddressBlocked."""
     family, kind, protocol, _, target = info
     address = str(target[0])
@@ -118,10 +129,11 @@ def _judged_socket(info: AddrInfoType, *, allow_loopback: bool) -> socket.socket
         raise AddressBlocked(address, "not an internet address")
     if len(target) == 4 and target[3]:
         raise AddressBlocked(address, "with a zone id (RFC 4007)")
-    _check(address, allow_loopback=allow_loopback)
+    judge.check_dialled(address, int(target[1]), _ALLOWED.get())
     return socket.socket(family, kind, protocol)
 
 
-def _check(address: str, *, allow_loopback: bool) -> None:
-    if (reason := refusal_of(address, allow_loopback=allow_loopback)) is not None:
-        raise AddressBlocked(address, reason)
+def _is_peer_within(connection: Connection, allowed: Sequence[Network]) -> bool:
+    """Return whether a connection leads to one of the blocks, or nowhere any more: then writing on it fails."""
+    peer = connection.transport.get_extra_info("peername") if connection.transport is not None else None
+    return peer is None or is_within(str(peer[0]), allowed)

@@ -8,6 +8,8 @@ import orjson
 from yarl import URL
 
 from processors.errors import Unsendable
+from schemas.addresses import Network, networks_of
+from schemas.errors import InvalidInput
 from schemas.ids import SubscriptionId
 from schemas.records import Subscription
 from schemas.sealing import HEADERS_PURPOSE, SECRET_PURPOSE, Sealer, SealingError
@@ -19,7 +21,8 @@ _MOST_OPENED: Final = 20_000
 class Endpoint:
     """Where and how to send. It holds secrets: never log one.
 
-    `expire_at` says until when each of `keys` signs, None for always; it is empty when all do.
+    `expire_at` says until when each of `keys` signs, None for always; it is empty when all do. `allowed` are the
+    blocks in which the address dialled must lie as well, none meaning any.
     """
 
     url: URL
@@ -28,6 +31,7 @@ class Endpoint:
     timeout: timedelta
     version: int
     expire_at: tuple[datetime | None, ...] = ()
+    allowed: tuple[Network, ...] = ()
 
     def keys_at(self, moment: datetime) -> tuple[bytes, ...]:
         """Return the keys that sign an attempt of this moment, at least one: unsigned it would be anybody's.
@@ -57,7 +61,7 @@ class Endpoints:
             return known
         try:
             opened = self._open(subscription)
-        except (SealingError, ValueError) as error:
+        except (SealingError, InvalidInput, ValueError) as error:
             raise Unsendable(f"the subscription's settings cannot be used: {error}") from error
         if len(self._opened) >= _MOST_OPENED:
             self._opened.clear()
@@ -78,6 +82,7 @@ class Endpoints:
             timeout=timedelta(milliseconds=subscription.timeout_ms),
             version=subscription.version,
             expire_at=_expire_at(subscription),
+            allowed=networks_of(subscription.allowed_addresses),
         )
 
     def _open_one(self, subscription: Subscription, sealed: bytes, purpose: str) -> bytes:

@@ -15,14 +15,16 @@ import aiohttp
 from aiohttp.http_exceptions import BadHttpMessage, LineTooLong
 from multidict import CIMultiDictProxy
 
-from processors.dialling import blocked_address, guarded_connector
+from processors.dialling import dial_for, guarded_connector
 from processors.endpoints import Endpoint
 from processors.interim import with_few_interim_answers
+from processors.judging import Judge, blocked_address
 from processors.outcomes import ErrorKind, Outcome, kind_of_status
 from processors.retry_after import wait_asked_for
 from schemas.headers import REPLAY_HEADER
 from schemas.records import FIRST_ROUND, Delivery
 from schemas.signing import SIGNATURE_HEADER, signed_headers
+from schemas.urls import PORTS
 
 MOST_BODY_BYTES: Final = 64 * 1024  # read of an answer, and no further
 KEPT_BYTES: Final = 10 * 1024  # of what was read, and of the headers, kept for the log
@@ -69,10 +71,16 @@ class Sender:
     """Sends deliveries. Made in the running loop; close it there."""
 
     def __init__(
-        self, *, most_at_once: int, allow_loopback: bool, user_agent: str, tls: ssl.SSLContext | None = None
+        self,
+        *,
+        most_at_once: int,
+        allow_loopback: bool,
+        user_agent: str,
+        ports: frozenset[int] = PORTS,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         """Open nothing yet. Each host gets as many connections as it is sent deliveries at once."""
-        self._new_session = partial(_new_session, allow_loopback=allow_loopback, tls=tls)
+        self._new_session = partial(_new_session, Judge(allow_loopback, ports), tls=tls)
         self._session = self._new_session(limit=most_at_once)
         self._user_agent = user_agent
 
@@ -144,8 +152,8 @@ class Sender:
         await self.close()
 
 
-def _new_session(*, limit: int, allow_loopback: bool, tls: ssl.SSLContext | None) -> aiohttp.ClientSession:
-    connector = guarded_connector(allow_loopback=allow_loopback, limit=limit, keepalive_s=_KEEPALIVE_S, tls=tls)
+def _new_session(judge: Judge, *, limit: int, tls: ssl.SSLContext | None) -> aiohttp.ClientSession:
+    connector = guarded_connector(judge, limit=limit, keepalive_s=_KEEPALIVE_S, tls=tls)
     return aiohttp.ClientSession(
         connector=with_few_interim_answers(connector),
         cookie_jar=aiohttp.DummyCookieJar(),
@@ -160,6 +168,7 @@ def _new_session(*, limit: int, allow_loopback: bool, tls: ssl.SSLContext | None
 
 
 async def _post(session: aiohttp.ClientSession, endpoint: Endpoint, headers: Mapping[str, str], body: bytes) -> _Answer:
+    dial_for(endpoint.allowed)
     async with session.post(endpoint.url, data=body, headers=headers, allow_redirects=False) as response:
         read, truncated = await _read_up_to(response, MOST_BODY_BYTES)
         address = response.address if isinstance(response, _Response) else None

@@ -8,9 +8,11 @@ from pydantic import BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from processors.retries import MOST_JITTER
+from producers.port_settings import Ports
 from producers.secret_settings import given_sealer
 from schemas.errors import InvalidInput
 from schemas.sealing import Sealer
+from schemas.urls import PORTS
 from schemas.waits import DEFAULT_WAITS, Schedule, parse_schedule
 
 LONGEST_TIMEOUT: Final = timedelta(seconds=60)  # what a subscription may ask for
@@ -41,7 +43,9 @@ class WorkerSettings(BaseSettings):
     master_keys_file: Path | None = None
     """A file that holds `master_keys`, when the environment must not."""
     development: bool = False
-    """Allow endpoints on this machine and plain http. Never on in production."""
+    """Allow endpoints on this machine, plain http and every port. Never on in production."""
+    ports: Ports = PORTS
+    """Ports that are dialled, whatever an older subscription's URL says."""
     worker_slot: str = Field(default="0", pattern=r"^[A-Za-z0-9_-]{1,40}$")
     """This process's place among the workers (a StatefulSet's ordinal): kept over restarts, taken by one at a time."""
     worker_group: str = "hookline-worker"

@@ -77,6 +77,7 @@ async def run_worker(
     sender = Sender(
         most_at_once=settings.most_in_flight + settings.most_behind + 2 * settings.most_replaying,
         allow_loopback=settings.development,
+        ports=settings.ports,
         user_agent=f"Hookline/{VERSION}",
     )
     router = Router(index, producer, schedule_version=settings.retry_waits.version)

@@ -146,20 +146,21 @@ def networks_of(texts: Sequence[str]) -> tuple[Network, ...]:
     return tuple(_network_of(text, "") for text in texts)
 
 
-def is_within(address: str, networks: Sequence[Network]) -> bool:
-    """Return whether an address lies in one of the blocks; an IPv4-mapped one as the IPv4 address it reaches.
-
-    What cannot be read, and what has a zone id, is in none.
-    """
+def as_dialled(address: str) -> IPv4Address | IPv6Address | None:
+    """Return the address that a socket reaches: an IPv4-mapped one is IPv4. None for what is none or has a zone id."""
     try:
         found = IPv6Address(address) if ":" in address else IPv4Address(address)
     except AddressValueError:
-        return False
-    if isinstance(found, IPv6Address):
-        if found.scope_id is not None:
-            return False
-        found = found.ipv4_mapped or found
-    return any(found in network for network in networks)
+        return None
+    if isinstance(found, IPv4Address):
+        return found
+    return None if found.scope_id is not None else found.ipv4_mapped or found
+
+
+def is_within(address: str, networks: Sequence[Network]) -> bool:
+    """Return whether an address, as it is dialled, lies in one of the blocks; what cannot be dialled lies in none."""
+    found = as_dialled(address)
+    return found is not None and any(found in network for network in networks)
 
 
 def _network_of(text: str, pointer: str) -> Network:

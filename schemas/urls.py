@@ -21,7 +21,8 @@ DEFAULT_PORTS = {"https": 443, "http": 80}
 # Controls, invisible formatting (bidi overrides, zero-width), surrogates, every kind of space.
 _FORBIDDEN = frozenset({"Cc", "Cf", "Cs", "Zs", "Zl", "Zp"})
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#]*)([^#]*)(#.*)?")
-_AUTHORITY = re.compile(r"(\[[^\]]*\]|[^:\[\]]*)(?::([1-9][0-9]{0,4}))?")
+_PORT = re.compile(r"[1-9][0-9]{0,4}")
+_AUTHORITY = re.compile(rf"(\[[^\]]*\]|[^:\[\]]*)(?::({_PORT.pattern}))?")
 # A host that ends so is an IPv4 address to inet_aton and to WHATWG's parser (URL Standard, 3.5).
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 _PRIVATE_SUFFIXES = (".localhost", ".local", ".internal")  # RFC 6761, RFC 6762, ICANN 2024-07-29
@@ -59,6 +60,14 @@ def checked_url(
         f"{scheme}://{host}{'' if port == DEFAULT_PORTS[scheme] else f':{port}'}"
         f"{target if target.startswith('/') else f'/{target}'}"
     )
+
+
+def parse_ports(text: str) -> frozenset[int]:
+    """Return the ports of a setting, "443,8443"; raises InvalidInput for what is no port, and for none."""
+    ports = [port.strip() for port in text.split(",")]
+    if not all(_PORT.fullmatch(port) and int(port) <= 65535 for port in ports):
+        raise InvalidInput("write the ports as numbers from 1 to 65535 between commas, such as 443,8443")
+    return frozenset(map(int, ports))
 
 
 def _check_characters(url: str) -> None:

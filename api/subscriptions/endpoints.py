@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from schemas.addresses import refusal_of
 from schemas.errors import InvalidInput
-from schemas.urls import DEFAULT_PORTS, checked_url
+from schemas.urls import DEFAULT_PORTS, PORTS, checked_url
 
 RESOLVING_S: Final = 2.0
 
@@ -28,14 +28,22 @@ async def resolve(name: str, port: int) -> Sequence[str]:
     return [str(address[0]) for *_, address in found]
 
 
-async def checked_endpoint(url: str, *, development: bool, pointer: str = "/url", resolve: Resolve = resolve) -> str:
+async def checked_endpoint(
+    url: str,
+    *,
+    development: bool,
+    ports: frozenset[int] = PORTS,
+    pointer: str = "/url",
+    resolve: Resolve = resolve,
+) -> str:
     """Return the URL as it is kept, normalised.
 
-    `development` allows plain http and loopback. A name that has no address now is accepted: its attempts will say
-    `dns`. Raises InvalidInput at `pointer`; which address refuses a name is not said, it may be an internal one.
+    `development` allows plain http, loopback and every port. A name that has no address now is accepted: its attempts
+    will say `dns`. Raises InvalidInput at `pointer`; which address refuses a name is not said, it may be an internal
+    one.
     """
     try:
-        checked = checked_url(url, allow_http=development, allow_loopback=development)
+        checked = checked_url(url, allow_http=development, allow_loopback=development, ports=ports)
     except InvalidInput as error:
         raise InvalidInput(error.detail, pointer=pointer) from error
     parts = urlsplit(checked)

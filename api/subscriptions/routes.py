@@ -51,7 +51,7 @@ async def create_subscription(
     body: NewSubscription, caller: AnyCaller, db: Db, services: AllServices, response: Response
 ) -> SubscriptionWithSecret:
     """Make a subscription. Its secret is in this answer and in no other."""
-    url = await checked_endpoint(body.url, development=services.settings.development)
+    url = await checked_endpoint(body.url, development=services.settings.development, ports=services.settings.ports)
     row, secret = row_of(body, url=url, organization_id=caller.organization_id, sealer=services.sealer)
     await tables.stored(db, row)
     response.headers["Location"] = f"{PATH}/{row.id}"
@@ -118,7 +118,7 @@ async def replace_subscription(
     response: Response,
 ) -> SubscriptionBody:
     """Replace all of a subscription but its secret: what the body leaves out gets its default."""
-    url = await checked_endpoint(body.url, development=services.settings.development)
+    url = await checked_endpoint(body.url, development=services.settings.development, ports=services.settings.ports)
     row = await found_to_change(db, caller, subscription_id, request)
     replace(body, row, url=url, sealer=services.sealer)
     await tables.stored(db, row)
@@ -144,7 +144,7 @@ async def change_subscription(
     """Change what the body names, as a merge patch (RFC 7396). A patch that names nothing changes nothing."""
     url = None
     if "url" in body.model_fields_set:  # before the row is locked: resolving a name may take seconds
-        url = await checked_endpoint(body.url, development=services.settings.development)
+        url = await checked_endpoint(body.url, development=services.settings.development, ports=services.settings.ports)
     row = await found_to_change(db, caller, subscription_id, request)
     if body.model_fields_set:
         apply(body, row, url=url, sealer=services.sealer)

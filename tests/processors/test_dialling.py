@@ -35,16 +35,17 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from processors.dialling import (
     DNS_TTL_S,
-    AddressBlocked,
     GuardedResolver,
     _judged_socket,
-    blocked_address,
+    dial_for,
     guarded_connector,
 )
+from processors.judging import AddressBlocked, Judge, blocked_address
 from schemas.addresses import refusal_of
 from tests.schemas.test_addresses import BAD, BAD_IPV4, BAD_IPV6
 
 NOT_LOOPBACK = [address for address in BAD if refusal_of(address, allow_loopback=True)]
+EVERY_PORT = frozenset(range(1, 65536))
 PUBLIC = ["93.184.216.34", "2606:4700::1111"]  # never dialled here: always next to a refused one
 
 
@@ -162,9 +163,9 @@ async def _session(
     allow_loopback: bool = False,
     tls: ssl.SSLContext | None = None,
 ) -> AsyncIterator[ClientSession]:
-    connector = guarded_connector(
-        allow_loopback=allow_loopback, limit=20, tls=tls, resolver=NameServer(answer) if answer else None
-    )
+    resolver = NameServer(answer) if answer else None
+    connector = guarded_connector(Judge(allow_loopback, EVERY_PORT), limit=20, tls=tls, resolver=resolver)
+    dial_for(())
     async with ClientSession(connector=connector, timeout=ClientTimeout(total=5)) as session:
         yield session
 
@@ -279,7 +280,8 @@ async def test_a_refused_answer_is_not_remembered_and_a_good_one_for_ten_seconds
     receiver: tuple[int, list[web.Request]],
 ) -> None:
     name_server = NameServer(lambda _: ["10.0.0.1"] if name_server.asked == 1 else ["127.0.0.1"])
-    connector = guarded_connector(allow_loopback=True, limit=1, resolver=name_server)
+    connector = guarded_connector(Judge(allow_loopback=True), limit=1, resolver=name_server)
+    dial_for(())
     assert connector._cached_hosts._ttl == DNS_TTL_S == 10
     async with ClientSession(connector=connector) as session:
         url = f"http://moving.example:{receiver[0]}/"
@@ -452,7 +454,7 @@ def test_no_socket_is_made_for_what_may_not_be_dialled(
     family: socket.AddressFamily, target: tuple[str, int], allow_loopback: bool, reason: str
 ) -> None:
     with pytest.raises(AddressBlocked) as caught:
-        _judged_socket((family, socket.SOCK_STREAM, 0, "", target), allow_loopback=allow_loopback)
+        _judged_socket(Judge(allow_loopback), (family, socket.SOCK_STREAM, 0, "", target))
     assert (caught.value.address, caught.value.reason) == (target[0], reason)
     assert caught.value.errno == errno.EACCES
     assert f"{target[0]} is refused: {reason}" in str(caught.value)
@@ -465,14 +467,17 @@ def test_no_socket_is_made_for_what_may_not_be_dialled(
 def test_a_socket_is_made_and_not_connected_for_what_may_be_dialled(
     family: socket.AddressFamily, target: tuple[str, int], dialled: list[str]
 ) -> None:
-    with _judged_socket((family, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", target), allow_loopback=True) as made:
+    dial_for(())
+    with _judged_socket(
+        Judge(allow_loopback=True), (family, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", target)
+    ) as made:
         assert (made.family, made.type) == (family, socket.SOCK_STREAM)
     assert dialled == []
 
 
 async def test_closing_the_guarded_resolver_closes_the_one_inside() -> None:
     name_server = NameServer(lambda _: [])
-    await GuardedResolver(name_server, allow_loopback=False).close()
+    await GuardedResolver(name_server, Judge(allow_loopback=False)).close()
     assert name_server.closed
 
 
