@@ -12,6 +12,7 @@ well, but it is a failure, not a way); a request with a proxy is refused here.
 TCP_NODELAY needs nothing here: aiohttp sets it on every connection it makes (`base_protocol`).
 """
 
+import re
 import socket
 from collections.abc import Sequence
 from contextvars import ContextVar
@@ -26,8 +27,11 @@ from aiohttp.tracing import Trace
 
 from processors.judging import AddressBlocked, Judge
 from schemas.addresses import Network, is_within
+from schemas.urls import DEFAULT_PORTS
 
 DNS_TTL_S = 10  # a receiver that moves is followed within this
+
+_HOST: Final = re.compile(r"[a-z0-9.-]+|[0-9a-f:.]+")
 
 # Of the request under way: aiohttp hands a socket factory the address only, in the request's task or a child of it.
 _ALLOWED: Final[ContextVar[Sequence[Network] | None]] = ContextVar("_ALLOWED", default=None)
@@ -85,8 +89,7 @@ class GuardedConnector(TCPConnector):
 
         A kept one to another peer is closed; what is dialled instead was judged, so this comes to an end.
         """
-        if req.proxy is not None:
-            raise AddressBlocked(str(req.proxy.host), "a proxy, which would dial what nobody has judged")
+        _check_asked(req)
         allowed = _ALLOWED.get()
         connection = await super().connect(req, traces, timeout)
         while allowed and not _is_peer_within(connection, allowed):
@@ -131,6 +134,17 @@ def _judged_socket(judge: Judge, info: AddrInfoType) -> socket.socket:
         raise AddressBlocked(address, "with a zone id (RFC 4007)")
     judge.check_dialled(address, int(target[1]), _ALLOWED.get())
     return socket.socket(family, kind, protocol)
+
+
+def _check_asked(req: ClientRequest) -> None:
+    """Raise AddressBlocked for what no URL of a subscription can ask for, should one have passed all the same."""
+    host = req.url.raw_host or ""
+    if req.url.scheme not in DEFAULT_PORTS:  # aiohttp fails an assertion
+        raise AddressBlocked(host, f"by {req.url.scheme}, not https")
+    if not _HOST.fullmatch(host):  # of "a%00b" the system looks up "a", and OpenSSL raises a TypeError
+        raise AddressBlocked(host, "not a host name")
+    if req.proxy is not None:
+        raise AddressBlocked(str(req.proxy.host), "a proxy, which would dial what nobody has judged")
 
 
 def _is_peer_within(connection: Connection, allowed: Sequence[Network]) -> bool:

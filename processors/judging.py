@@ -36,7 +36,8 @@ class AddressBlocked(HooklineError, OSError):
     """
 
     def __init__(self, address: str, reason: str) -> None:
-        super().__init__(errno.EACCES, f"{address} is refused: {reason}")
+        # Without the address: aiohttp raises the error itself only when all addresses of a name fail with one text.
+        super().__init__(errno.EACCES, f"the address is refused: {reason}")
         self.address = address
         self.reason = reason
 

@@ -196,10 +196,12 @@ def _failure_of(error: Exception, endpoint: Endpoint) -> tuple[ErrorKind, str]:
     if (blocked := blocked_address(error)) is not None:
         return ErrorKind.BLOCKED, f"{blocked.address} may not be called: {blocked.reason}"
     if _is_too_large(error):
-        return ErrorKind.TOO_LARGE, f"the status line or the headers of {endpoint.url.host} are over the limit"
+        return ErrorKind.TOO_LARGE, f"the status line or the headers of {endpoint.url.raw_host} are over the limit"
     for kinds, kind, text in _FAILURES:
         if isinstance(error, kinds):
-            return kind, text.format(host=endpoint.url.host, seconds=endpoint.timeout.total_seconds(), why=_why(error))
+            return kind, text.format(
+                host=endpoint.url.raw_host, seconds=endpoint.timeout.total_seconds(), why=_why(error)
+            )
     return ErrorKind.UNSENDABLE, f"the request could not be made ({type(error).__name__})"
 
 

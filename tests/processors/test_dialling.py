@@ -6,6 +6,7 @@ address must be part of an answer, it is one that a refused neighbour keeps from
 
 # ruff: noqa: SIM905 -- a table of hosts reads better as words than as a list of quoted words
 import asyncio
+import contextvars
 import datetime as dt
 import errno
 import socket
@@ -40,8 +41,8 @@ from processors.dialling import (
     dial_for,
     guarded_connector,
 )
-from processors.judging import AddressBlocked, Judge, blocked_address
-from schemas.addresses import refusal_of
+from processors.judging import UNKNOWN, AddressBlocked, Judge, blocked_address
+from schemas.addresses import networks_of, refusal_of
 from tests.schemas.test_addresses import BAD, BAD_IPV4, BAD_IPV6
 
 NOT_LOOPBACK = [address for address in BAD if refusal_of(address, allow_loopback=True)]
@@ -457,7 +458,7 @@ def test_no_socket_is_made_for_what_may_not_be_dialled(
         _judged_socket(Judge(allow_loopback), (family, socket.SOCK_STREAM, 0, "", target))
     assert (caught.value.address, caught.value.reason) == (target[0], reason)
     assert caught.value.errno == errno.EACCES
-    assert f"{target[0]} is refused: {reason}" in str(caught.value)
+    assert f"the address is refused: {reason}" in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -530,3 +531,112 @@ def test_a_blocked_address_is_found_wherever_it_hides(error: BaseException, foun
 def test_every_bad_address_takes_part() -> None:
     assert len(BAD) == len(BAD_IPV4) + len(BAD_IPV6) >= 140
     assert len(NOT_LOOPBACK) >= 140
+
+
+# The subscription's own list, where a connection is made and where one is kept
+
+
+@pytest.fixture
+async def keeping() -> AsyncIterator[tuple[int, list[str]]]:
+    """A receiver on 127.0.0.1 and 127.0.0.2 that keeps connections: its port, and by which address it was called."""
+    called: list[str] = []
+
+    async def answer(request: web.BaseRequest) -> web.Response:
+        assert request.transport is not None
+        called.append(str(request.transport.get_extra_info("sockname")[0]))
+        return web.Response(text=called[-1])
+
+    runner = web.ServerRunner(web.Server(answer))
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    port = int(runner.addresses[0][1])
+    await web.TCPSite(runner, "127.0.0.2", port).start()
+    yield port, called
+    await runner.cleanup()
+
+
+async def _post_for(session: ClientSession, url: str, *listed: str) -> None:
+    dial_for(networks_of(listed))
+    async with session.post(url) as response:
+        await response.read()
+
+
+async def test_a_kept_connection_outside_the_list_is_not_used_and_one_inside_is(
+    keeping: tuple[int, list[str]], dialled: list[str]
+) -> None:
+    port, called = keeping
+    url = f"http://two.example:{port}/"
+    async with _session(lambda _: ["127.0.0.1", "127.0.0.2"], allow_loopback=True) as session:
+        await _post_for(session, url)  # of a subscription without a list, whose connection is kept
+        (first,) = called
+        other = {"127.0.0.1": "127.0.0.2", "127.0.0.2": "127.0.0.1"}[first]
+        await _post_for(session, url, f"{first}/32")
+        assert (called, dialled) == ([first] * 2, [first])
+        await _post_for(session, url, f"{other}/32")
+        await _post_for(session, url, f"{other}/32")
+        assert (called, dialled) == ([first, first, other, other], [first, other])
+        with pytest.raises(ClientConnectorError) as caught:
+            await _post_for(session, url, "8.8.8.0/24")
+        assert blocked_address(caught.value)
+        await _post_for(session, url, "127.0.0.0/8")
+    assert len(called) == 5
+    assert dialled[:2] == [first, other]
+    assert len(dialled) == 3  # the connection to `other` was closed, so the last one was dialled anew
+
+
+async def test_of_a_names_addresses_only_those_in_the_list_are_dialled(
+    keeping: tuple[int, list[str]], dialled: list[str]
+) -> None:
+    port, called = keeping
+    async with _session(lambda _: ["127.0.0.3", "127.0.0.1", "127.0.0.2"], allow_loopback=True) as session:
+        for _ in range(5):
+            dial_for(networks_of(["127.0.0.2"]))
+            async with session.post(f"http://three.example:{port}/", headers={"Connection": "close"}):
+                pass
+    assert (set(called), set(dialled)) == ({"127.0.0.2"}, {"127.0.0.2"})
+
+
+async def test_many_at_once_each_get_their_own_list(keeping: tuple[int, list[str]], dialled: list[str]) -> None:
+    """The list is the task's, also where aiohttp looks a name up or dials in a task of its own."""
+    port, called = keeping
+
+    async def post(number: int) -> str:
+        address = f"127.0.0.{1 + number % 2}"
+        dial_for(networks_of([address]))
+        async with session.post(f"http://two.example:{port}/{number}") as response:
+            assert await response.text() == address
+            return address
+
+    async with _session(lambda _: ["127.0.0.1", "127.0.0.2"], allow_loopback=True) as session:
+        peers = await asyncio.gather(*(post(number) for number in range(200)))
+    assert sorted(called) == sorted(peers)
+    assert set(dialled) == {"127.0.0.1", "127.0.0.2"}
+
+
+async def test_who_says_nothing_of_a_list_dials_nothing(keeping: tuple[int, list[str]], dialled: list[str]) -> None:
+    connector = guarded_connector(Judge(allow_loopback=True), limit=1)
+    async with ClientSession(connector=connector) as session:
+        found = await contextvars.Context().run(
+            asyncio.create_task, _failure_of(session, f"http://127.0.0.1:{keeping[0]}/")
+        )
+    blocked = blocked_address(found)
+    assert blocked is not None
+    assert blocked.reason == UNKNOWN
+    assert dialled == []
+
+
+async def test_a_request_through_a_proxy_is_refused(dialled: list[str], silent_port: int) -> None:
+    async with _session(lambda _: ["127.0.0.1"], allow_loopback=True) as session:
+        with pytest.raises(ClientError, match="a proxy"):
+            await session.post("http://hook.example/", proxy=f"http://127.0.0.1:{silent_port}")
+    assert dialled == []
+
+
+@pytest.mark.parametrize("url", ["ws://127.0.0.1:1/", "http://a_b.example/", "http://127.0.0.1%00.example/"])
+async def test_what_no_url_of_a_subscription_can_ask_for_is_refused(url: str, dialled: list[str]) -> None:
+    """It would end in an AssertionError or a TypeError, which stop a worker."""
+    async with _session(lambda _: ["127.0.0.1"], allow_loopback=True) as session:
+        with pytest.raises(ClientError) as caught:
+            await session.post(url)
+    assert blocked_address(caught.value)
+    assert dialled == []

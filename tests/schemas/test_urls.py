@@ -13,7 +13,8 @@ from yarl import URL
 
 from schemas.addresses import refusal_of
 from schemas.errors import InvalidInput
-from schemas.urls import LONGEST_URL, checked_url
+from schemas.urls import LONGEST_URL, checked_url, parse_ports
+from tests.schemas.spellings import spellings_of
 from tests.schemas.test_addresses import BAD, BAD_IPV4, BAD_IPV6, GOOD
 
 A_63 = "a" * 63
@@ -182,23 +183,9 @@ def test_a_trick_is_refused_with_what_to_do_and_without_repeating_the_url(url: s
     assert refusal.pointer == ""
 
 
-def _literals_of(address: str) -> list[str]:
-    """The ways to write one IPv4 address that some parser or other takes."""
-    octets = [int(octet) for octet in address.split(".")]
-    number = int(ip_address(address))
-    wide = address.translate({ord(digit): ord("０") + int(digit) for digit in "0123456789"})
-    return [
-        address, f"{address}.", str(number), hex(number), f"0{number:o}", wide, wide.replace(".", "。"),
-        ".".join(map(hex, octets)), ".".join(f"0{octet:o}" for octet in octets),
-        ".".join(f"{octet:04d}" for octet in octets), f"{octets[0]}.{number & 0xFFFFFF}",
-        f"{octets[0]}.{octets[1]}.{number & 0xFFFF}", f"[::ffff:{address}]", f"[::{address}]",
-        f"[::ffff:{number >> 16:x}:{number & 0xFFFF:x}]",
-    ]  # fmt: skip
-
-
 @pytest.mark.parametrize("address", BAD_IPV4)
 def test_a_refused_ipv4_address_is_refused_in_every_way_to_write_it(address: str) -> None:
-    for literal in _literals_of(address):
+    for literal in spellings_of(address):
         _refusal(f"https://{literal}/")
         _refusal(f"https://{literal}:8443/")
 
@@ -219,7 +206,7 @@ def test_a_public_address_in_its_plain_form_is_accepted_and_in_odd_ones_never_be
             assert URL(checked_url(f"https://[{address}]/")).raw_host == ip_address(address).compressed
         return
     assert checked_url(f"https://{address}") == f"https://{address}/"
-    for literal in _literals_of(address):
+    for literal in spellings_of(address):
         try:
             assert checked_url(f"https://{literal}") == f"https://{address}/"
         except InvalidInput:
@@ -257,6 +244,14 @@ def test_ports_are_a_setting() -> None:
     assert checked_url("https://example.com:9443/", ports=frozenset({9443})) == "https://example.com:9443/"
     with pytest.raises(InvalidInput, match="use port 9443, not 443"):
         checked_url("https://example.com/", ports=frozenset({9443}))
+
+
+def test_ports_are_read_from_a_setting() -> None:
+    assert parse_ports("443, 8443,443") == {443, 8443}
+    assert parse_ports("65535") == {65535}
+    for text in ("", ",", "443,", "0", "65536", "0443", "-1", "443-8443", "443 8443", "https", "４４３", "*"):
+        with pytest.raises(InvalidInput, match=r"^write the ports as numbers from 1 to 65535 between commas"):
+            parse_ports(text)
 
 
 @pytest.mark.parametrize(
