@@ -1,6 +1,8 @@
 """Subscriptions are opened once a version, only where they were sealed, and never shown."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from ipaddress import ip_network
 
 import orjson
 import pytest
@@ -140,3 +142,19 @@ def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     for each in (made.subscription() for _ in range(10)):
         assert made_endpoints.endpoint_of(each).url.host == "example.com"
         assert len(made_endpoints._opened) <= 3
+
+
+def test_the_blocks_that_may_be_dialled_are_parsed_once_a_version() -> None:
+    endpoints = Endpoints(SEALER)
+    assert endpoints.endpoint_of(subscription()).allowed == ()
+    listed = replace(subscription(version=2), allowed_addresses=("8.8.8.0/24", "2600:1f00::/24"))
+    opened = endpoints.endpoint_of(listed)
+    assert opened.allowed == (ip_network("8.8.8.0/24"), ip_network("2600:1f00::/24"))
+    assert endpoints.endpoint_of(listed).allowed is opened.allowed
+
+
+@pytest.mark.parametrize("text", ["", "everything", "8.8.8.8/24", "::ffff:8.8.8.8/128"])
+def test_a_list_that_nobody_can_read_is_sent_to_nobody(text: str) -> None:
+    """Never as if there were none."""
+    with pytest.raises(Unsendable, match="the subscription's settings cannot be used"):
+        Endpoints(SEALER).endpoint_of(replace(subscription(), allowed_addresses=("8.8.8.0/24", text)))

@@ -1,0 +1,106 @@
+"""One place dials customers' addresses: everything that could open a connection elsewhere is listed here, with whom to.
+
+Who adds a client, a socket or a way around the guard finds this test first.
+"""
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("schemas", "producers", "processors", "api")  # compose opens none but on the operator's own machine
+
+# What can speak with an address that somebody names. Of others, all that we import is named below: a new one is judged
+# by whoever adds it.
+STANDARD = {
+    *(
+        "urllib.request",
+        "http.client",
+        "ftplib",
+        "smtplib",
+        "telnetlib",
+        "poplib",
+        "imaplib",
+        "nntplib",
+        "xmlrpc.client",
+    ),
+    *("socketserver", "subprocess", "multiprocessing", "ctypes", "webbrowser", "logging.handlers"),
+}
+HARMLESS = {
+    *(
+        "alembic",
+        "cryptography",
+        "fastapi",
+        "fastavro",
+        "idna",
+        "multidict",
+        "orjson",
+        "prometheus_client",
+        "pydantic",
+        "pydantic_core",
+    ),
+    *("pydantic_settings", "sqlalchemy", "starlette", "structlog", "uuid_utils", "uvicorn", "uvloop", "yarl"),
+}
+OUR_SERVERS = {"asyncpg", "confluent_kafka", "faust", "mode", "aiokafka"}  # the addresses are the operator's
+OPENERS = {
+    *("ClientSession", "TCPConnector", "GuardedConnector", "guarded_connector", "Sender"),
+    *("socket", "create_connection", "open_connection", "open_unix_connection", "create_datagram_endpoint"),
+    *("create_unix_connection", "sock_connect", "start_tls", "fork", "system", "popen", "create_subprocess_exec"),
+    *("create_subprocess_shell"),
+}
+
+IMPORTS = {
+    "processors/dialling.py": {"aiohttp"},  # the guard
+    "processors/interim.py": {"aiohttp"},  # takes the guard's connector and bounds what it reads
+    "processors/sending.py": {"aiohttp"},  # the only caller of the guard
+}
+CALLS = {
+    "processors/dialling.py": {"socket", "TCPConnector", "GuardedConnector"},
+    "processors/interim.py": {"TCPConnector"},  # as a type
+    "processors/own_addresses.py": {"socket"},  # netlink: the kernel
+    "processors/sending.py": {"guarded_connector", "ClientSession"},
+    "processors/delivering.py": {"Sender"},  # as a type: live deliveries, retries, test sends and replays
+    "processors/worker.py": {"Sender"},
+}
+
+
+def trees() -> Iterator[tuple[str, ast.Module]]:
+    """Yield each module of ours that runs in production, with its path."""
+    for package in PACKAGES:
+        for path in sorted((ROOT / package).rglob("*.py")):
+            yield str(path.relative_to(ROOT)), ast.parse(path.read_text())
+
+
+def imported(tree: ast.Module) -> set[str]:
+    """Return what a module imports, wherever in it, that is neither ours, harmless nor for servers of our own."""
+    names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    tops = {name.partition(".")[0] for name in names}
+    return (names | tops) & STANDARD | tops - {*sys.stdlib_module_names, *PACKAGES} - HARMLESS - OUR_SERVERS
+
+
+def called(tree: ast.Module) -> set[str]:
+    """Return which of OPENERS a module calls or hands on, by their last name."""
+    names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
+    calls = [node.func for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    attributes = {func.attr for func in calls if isinstance(func, ast.Attribute)}
+    return ((names - {"socket"}) | attributes) & OPENERS
+
+
+def test_clients_are_imported_only_where_they_are_listed() -> None:
+    assert {path: found for path, tree in trees() if (found := imported(tree))} == IMPORTS
+
+
+def test_connections_are_opened_only_where_they_are_listed() -> None:
+    assert {path: found for path, tree in trees() if (found := called(tree))} == CALLS
+
+
+def test_the_worker_has_one_sender_for_live_deliveries_retries_test_sends_and_replays() -> None:
+    worker = ast.parse((ROOT / "processors" / "worker.py").read_text())
+    made = [node for node in ast.walk(worker) if isinstance(node, ast.Call) and ast.unparse(node.func) == "Sender"]
+    assert len(made) == 1
+    given = {keyword.arg: ast.unparse(keyword.value) for keyword in made[0].keywords}
+    assert (given["allow_loopback"], given["ports"]) == ("settings.development", "settings.ports")
