@@ -97,6 +97,15 @@ class GuardedConnector(TCPConnector):
             connection = await super().connect(req, traces, timeout)
         return connection
 
+    async def _resolve_host(self, host: str, port: int, traces: Sequence[Trace] | None = None) -> list[ResolveResult]:
+        """Return only the answers in the subscription's list, so that their failures are told and not our refusals.
+
+        Not what the guard rests on: if there are none, or aiohttp no longer calls this, the socket factory refuses.
+        """
+        answers = await super()._resolve_host(host, port, traces)
+        allowed = _ALLOWED.get()
+        return [answer for answer in answers if is_within(answer["host"], allowed)] or answers if allowed else answers
+
 
 def guarded_connector(
     judge: Judge,
