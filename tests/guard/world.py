@@ -39,7 +39,7 @@ def enter() -> None:
     ):
         subprocess.run(["ip", *command.split()], check=True)
     with tempfile.NamedTemporaryFile("w", suffix=".conf", delete=False) as file:
-        file.write("nameserver 127.0.0.1\noptions timeout:1 attempts:1\n")
+        file.write("nameserver 127.0.0.1\noptions timeout:10 attempts:3\n")
     Path(file.name).chmod(0o644)
     subprocess.run(["mount", "--bind", file.name, "/etc/resolv.conf"], check=True)
     Path(file.name).unlink()
