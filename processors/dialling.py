@@ -1,48 +1,31 @@
 """The one place from which a customer's address is dialled: the address judged is the address dialled.
 
 Two moments, one judge (`judging.py`). The resolver refuses a name when any of its answers is refused, before anything
-is dialled; the socket factory judges what is about to be connected, literals included, since aiohttp asks no resolver
-about those. Nothing can change in between: aiohttp dials the answers that were judged. A kept connection is judged by
-its peer, since it may have been made for another subscription with another list.
-
-The guard sees what is dialled, and behind a proxy that is the proxy. So a session that uses this connector leaves
-`trust_env` False (aiohttp's default), and posts with `allow_redirects=False` (a redirect's target would be judged as
-well, but it is a failure, not a way); a request with a proxy is refused here.
-
-TCP_NODELAY needs nothing here: aiohttp sets it on every connection it makes (`base_protocol`).
+is dialled; the socket is made for what was judged right before, port and subscription's list included, literals too.
+Sockets are connected to addresses, never to names, so nothing is looked up in between. No proxy, no redirect and no
+second way is written here. Kept connections are kept by list (`connections.py`).
 """
 
+import asyncio
 import re
 import socket
+import ssl
 from collections.abc import Sequence
-from contextvars import ContextVar
 from functools import partial
-from ssl import SSLContext
 from typing import Final
 
-from aiohttp import AddrInfoType, ClientRequest, ClientTimeout, TCPConnector, ThreadedResolver
+from aiohappyeyeballs import AddrInfoType, start_connection
 from aiohttp.abc import AbstractResolver, ResolveResult
-from aiohttp.connector import Connection
-from aiohttp.tracing import Trace
 
+from processors.answers import HandshakeFailed
+from processors.exchange import Connection
 from processors.judging import AddressBlocked, Judge
-from schemas.addresses import Network, is_within
-from schemas.urls import DEFAULT_PORTS
-
-DNS_TTL_S = 10  # a receiver that moves is followed within this
+from processors.names import Names, SystemResolver
+from processors.requests import Target
+from schemas.addresses import Network
 
 _HOST: Final = re.compile(r"[a-z0-9.-]+|[0-9a-f:.]+")
-
-# Of the request under way: aiohttp hands a socket factory the address only, in the request's task or a child of it.
-_ALLOWED: Final[ContextVar[Sequence[Network] | None]] = ContextVar("_ALLOWED", default=None)
-
-
-def dial_for(allowed: Sequence[Network]) -> None:
-    """Say which addresses this task's requests may dial from now on: a subscription's blocks, () when it names none.
-
-    Who forgets is refused everything.
-    """
-    _ALLOWED.set(allowed)
+_NEXT_ADDRESS_AFTER_S: Final = 0.25  # RFC 8305, 5
 
 
 class GuardedResolver(AbstractResolver):
@@ -60,13 +43,13 @@ class GuardedResolver(AbstractResolver):
     ) -> list[ResolveResult]:
         """Return at least one answer, all of which may be called.
 
-        Raises AddressBlocked, or OSError when the name has no address or cannot be one.
+        Raises AddressBlocked, or socket.gaierror when the name has no address or cannot be one.
         """
         try:
             answers = await self._inner.resolve(host, port, family)
-        except ValueError as error:  # a label over 63 characters, NUL: aiohttp would let it through unwrapped
+        except ValueError as error:  # a label over 63 characters, NUL
             raise socket.gaierror(socket.EAI_NONAME, "not a host name") from error
-        if not answers:  # aiohttp fails an assertion on an empty list
+        if not answers:
             raise socket.gaierror(socket.EAI_NONAME, "the name has no address")
         for answer in answers:
             self._judge.check(answer["host"])
@@ -76,64 +59,77 @@ class GuardedResolver(AbstractResolver):
         await self._inner.close()
 
 
-class GuardedConnector(TCPConnector):
-    """Hands out connections to what may be dialled for the subscription at hand, new or kept."""
+class Dialler:
+    """Makes connections to what may be dialled, and to nothing else. Make it in the running loop; close it there."""
 
-    async def connect(
-        self,
-        req: ClientRequest,
-        traces: list[Trace],
-        timeout: ClientTimeout,  # noqa: ASYNC109 -- aiohttp's name
-    ) -> Connection:
-        """Return a connection whose peer the subscription may call.
+    def __init__(
+        self, judge: Judge, *, tls: ssl.SSLContext | None = None, resolver: AbstractResolver | None = None
+    ) -> None:
+        """`tls` None means the system's certificates, `resolver` None the system's; another one is closed with this."""
+        self._judge = judge
+        self._tls = tls or _system_tls()
+        self._names = Names(GuardedResolver(resolver or SystemResolver(), judge))
 
-        A kept one to another peer is closed; what is dialled instead was judged, so this comes to an end.
+    async def dial(self, target: Target, allowed: Sequence[Network] | None) -> Connection:
+        """Return a new connection. `allowed` are the subscription's blocks, () when it names none.
+
+        Raises AddressBlocked, socket.gaierror when the name has no address, HandshakeFailed when TLS does not come
+        about, and another OSError when nothing can be connected.
         """
-        _check_asked(req)
-        allowed = _ALLOWED.get()
-        connection = await super().connect(req, traces, timeout)
-        while allowed and not _is_peer_within(connection, allowed):
-            connection.close()
-            connection = await super().connect(req, traces, timeout)
+        if not _HOST.fullmatch(target.host):  # of "a%00b" the system looks up "a", and OpenSSL raises a TypeError
+            raise AddressBlocked(target.host, "not a host name")
+        answers = await self._names.addresses_of(target.host, target.port)
+        connected = await start_connection(
+            self._within_list([_as_address_info(answer, target.port) for answer in answers], allowed),
+            happy_eyeballs_delay=_NEXT_ADDRESS_AFTER_S,
+            interleave=1,
+            socket_factory=partial(judged_socket, self._judge, allowed),
+        )
+        try:
+            connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # uvloop does not for a socket it is given
+            return await self._connection_on(connected, target)
+        except BaseException:
+            connected.close()
+            raise
+
+    def forget_names(self) -> None:
+        """Look every name up again."""
+        self._names.forget()
+
+    async def close(self) -> None:
+        """Stop looking names up."""
+        await self._names.close()
+
+    def _within_list(self, infos: Sequence[AddrInfoType], allowed: Sequence[Network] | None) -> Sequence[AddrInfoType]:
+        """Return those that the subscription may call: a refusal of others must not hide how these failed."""
+        kept: list[AddrInfoType] = []
+        refusal: AddressBlocked | None = None
+        for info in infos:
+            try:
+                self._judge.check_dialled(str(info[4][0]), int(info[4][1]), allowed)
+            except AddressBlocked as error:
+                refusal = refusal or error
+            else:
+                kept.append(info)
+        if refusal is not None and not kept:
+            raise refusal
+        return kept
+
+    async def _connection_on(self, connected: socket.socket, target: Target) -> Connection:
+        loop = asyncio.get_running_loop()
+        if not target.is_tls:
+            _, connection = await loop.create_connection(Connection, sock=connected)
+            return connection
+        try:
+            _, connection = await loop.create_connection(
+                Connection, sock=connected, ssl=self._tls, server_hostname=target.host.rstrip(".")
+            )
+        except ssl.SSLError as error:
+            raise HandshakeFailed("TLS did not come about") from error
         return connection
 
-    async def _resolve_host(self, host: str, port: int, traces: Sequence[Trace] | None = None) -> list[ResolveResult]:
-        """Return only the answers in the subscription's list, so that their failures are told and not our refusals.
 
-        Not what the guard rests on: if there are none, or aiohttp no longer calls this, the socket factory refuses.
-        """
-        answers = await super()._resolve_host(host, port, traces)
-        allowed = _ALLOWED.get()
-        return [answer for answer in answers if is_within(answer["host"], allowed)] or answers if allowed else answers
-
-
-def guarded_connector(
-    judge: Judge,
-    *,
-    limit: int,
-    limit_per_host: int = 0,
-    keepalive_s: float = 15,
-    tls: SSLContext | None = None,
-    resolver: AbstractResolver | None = None,
-) -> GuardedConnector:
-    """Return a connector that dials no refused address; call it in the running loop that will use it.
-
-    `limit` connections in all and `limit_per_host` per host and port, 0 meaning no limit. `keepalive_s` is how
-    long an idle connection is kept. `tls` None means the system's certificates. `resolver` None asks the
-    system's, in the loop's threads; another one is closed by whoever made it.
-    """
-    return GuardedConnector(
-        resolver=GuardedResolver(resolver or ThreadedResolver(), judge),
-        socket_factory=partial(_judged_socket, judge),
-        ttl_dns_cache=DNS_TTL_S,
-        limit=limit,
-        limit_per_host=limit_per_host,
-        keepalive_timeout=keepalive_s,
-        ssl=tls or True,
-    )
-
-
-def _judged_socket(judge: Judge, info: AddrInfoType) -> socket.socket:
+def judged_socket(judge: Judge, allowed: Sequence[Network] | None, info: AddrInfoType) -> socket.socket:
     """Return the unconnected socket for what is about to be dialled. Raises AddressBlocked."""
     family, kind, protocol, _, target = info
     address = str(target[0])
@@ -141,22 +137,17 @@ def _judged_socket(judge: Judge, info: AddrInfoType) -> socket.socket:
         raise AddressBlocked(address, "not an internet address")
     if len(target) == 4 and target[3]:
         raise AddressBlocked(address, "with a zone id (RFC 4007)")
-    judge.check_dialled(address, int(target[1]), _ALLOWED.get())
+    judge.check_dialled(address, int(target[1]), allowed)
     return socket.socket(family, kind, protocol)
 
 
-def _check_asked(req: ClientRequest) -> None:
-    """Raise AddressBlocked for what no URL of a subscription can ask for, should one have passed all the same."""
-    host = req.url.raw_host or ""
-    if req.url.scheme not in DEFAULT_PORTS:  # aiohttp fails an assertion
-        raise AddressBlocked(host, f"by {req.url.scheme}, not https")
-    if not _HOST.fullmatch(host):  # of "a%00b" the system looks up "a", and OpenSSL raises a TypeError
-        raise AddressBlocked(host, "not a host name")
-    if req.proxy is not None:
-        raise AddressBlocked(str(req.proxy.host), "a proxy, which would dial what nobody has judged")
+def _as_address_info(answer: ResolveResult, port: int) -> AddrInfoType:
+    if answer["family"] == socket.AF_INET6:
+        return socket.AF_INET6, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (answer["host"], port, 0, 0)
+    return socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (answer["host"], port)
 
 
-def _is_peer_within(connection: Connection, allowed: Sequence[Network]) -> bool:
-    """Return whether a connection leads to one of the blocks, or nowhere any more: then writing on it fails."""
-    peer = connection.transport.get_extra_info("peername") if connection.transport is not None else None
-    return peer is None or is_within(str(peer[0]), allowed)
+def _system_tls() -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.set_alpn_protocols(["http/1.1"])
+    return context

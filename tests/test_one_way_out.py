@@ -33,6 +33,7 @@ HARMLESS = {
         "cryptography",
         "fastapi",
         "fastavro",
+        "httptools",
         "idna",
         "multidict",
         "orjson",
@@ -44,22 +45,21 @@ HARMLESS = {
 }
 OUR_SERVERS = {"asyncpg", "confluent_kafka", "faust", "mode", "aiokafka"}  # the addresses are the operator's
 OPENERS = {
-    *("ClientSession", "TCPConnector", "GuardedConnector", "guarded_connector", "Sender"),
+    *("ClientSession", "TCPConnector", "start_connection", "Dialler", "Connections", "Sender"),
     *("socket", "create_connection", "open_connection", "open_unix_connection", "create_datagram_endpoint"),
     *("create_unix_connection", "sock_connect", "start_tls", "fork", "system", "popen", "create_subprocess_exec"),
     *("create_subprocess_shell"),
 }
 
 IMPORTS = {
-    "processors/dialling.py": {"aiohttp"},  # the guard
-    "processors/interim.py": {"aiohttp"},  # takes the guard's connector and bounds what it reads
-    "processors/sending.py": {"aiohttp"},  # the only caller of the guard
+    "processors/dialling.py": {"aiohappyeyeballs", "aiohttp"},  # the guard; of aiohttp the type of a resolver
+    "processors/names.py": {"aiohttp"},  # the same type
 }
 CALLS = {
-    "processors/dialling.py": {"socket", "TCPConnector", "GuardedConnector"},
-    "processors/interim.py": {"TCPConnector"},  # as a type
+    "processors/connections.py": {"Dialler"},  # as a type: the only caller of the guard
+    "processors/dialling.py": {"socket", "start_connection", "create_connection"},
     "processors/own_addresses.py": {"socket"},  # netlink: the kernel
-    "processors/sending.py": {"guarded_connector", "ClientSession"},
+    "processors/sending.py": {"Connections", "Dialler"},
     "processors/delivering.py": {"Sender"},  # as a type: live deliveries, retries, test sends and replays
     "processors/worker.py": {"Sender"},
 }

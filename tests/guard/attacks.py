@@ -14,7 +14,6 @@ from ipaddress import IPv6Address, ip_address
 from typing import Any, Final
 
 import uvloop
-from aiohttp import TCPConnector
 from yarl import URL
 
 from processors.endpoints import Endpoint
@@ -112,14 +111,12 @@ async def rebind(bad: Sequence[str], times: int) -> Counter[str]:
     """Return what attempts came to whose name leads elsewhere with every question: nothing is remembered between."""
     came: Counter[str] = Counter()
     async with Sender(most_at_once=1, allow_loopback=False, user_agent="x") as sender:
-        connector = sender._session.connector
-        assert isinstance(connector, TCPConnector)
         for number in range(times):
             turned = [bad[number % len(bad)]]
             good_first = [PUBLIC[:1], turned, PUBLIC[:1], [*turned, PUBLIC[0]]]
             name = named("rebinding", *(good_first if number % 2 else [turned, PUBLIC[:1], turned]))
             for _ in range(2):
-                connector.clear_dns_cache()
+                sender._connections.forget_names()
                 came[await tried(sender, f"https://{name}/", ())] += 1
     return came
 

@@ -4,11 +4,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
-import aiohttp
-
 from processors import dialling, judging
 from processors.dialling import GuardedResolver
-from processors.judging import AddressBlocked, Judge
+from processors.judging import Judge
 from processors.own_addresses import OwnAddresses
 
 
@@ -48,21 +46,6 @@ def _on_every_port() -> None:
     _put(Judge, "check_dialled", lambda self, address, _, allowed: whole(self, address, 443, allowed))
 
 
-def _through_proxies() -> None:
-    made = aiohttp.ClientSession
-    _put(aiohttp, "ClientSession", lambda **given: made(**{**given, "trust_env": True}))
-    whole = dialling._check_asked
-
-    def check(req: aiohttp.ClientRequest) -> None:
-        try:
-            whole(req)
-        except AddressBlocked as error:
-            if "proxy" not in error.reason:
-                raise
-
-    _put(dialling, "_check_asked", check)
-
-
 WAYS: Final[dict[str, Callable[[], None]]] = {
     "the table": partial(_put, judging, "refusal_of", _pass),
     "own addresses": partial(_put, OwnAddresses, "__contains__", lambda *_: False),
@@ -71,5 +54,4 @@ WAYS: Final[dict[str, Callable[[], None]]] = {
     "a second lookup": _with_a_second_lookup,
     "ports": _on_every_port,
     "lists": _without_lists,
-    "proxies": _through_proxies,
 }

@@ -102,7 +102,6 @@ def test_a_name_that_turns_is_looked_up_once_a_sending(reports: dict[str, Report
         ("a second lookup", {"rebinding"}),
         ("ports", {"ports", "plain http"}),
         ("lists", {"outside the list"}),
-        ("proxies", {"public"}),
     ],
 )
 def test_a_broken_guard_is_noticed(reports: dict[str, Report], way: str, phases: set[str]) -> None:

@@ -1,4 +1,4 @@
-"""The guard, from `session.post` on: listeners that must stay silent and an audit hook on `socket.connect`.
+"""The guard, from a POST on: listeners that must stay silent and an audit hook on `socket.connect`.
 
 The only fakes are at the wire: name servers that lie. Nothing leaves the loopback interface, so where a public
 address must be part of an answer, it is one that a refused neighbour keeps from being dialled.
@@ -6,7 +6,6 @@ address must be part of an answer, it is one that a refused neighbour keeps from
 
 # ruff: noqa: SIM905 -- a table of hosts reads better as words than as a list of quoted words
 import asyncio
-import contextvars
 import datetime as dt
 import errno
 import socket
@@ -20,28 +19,19 @@ from typing import TypeVar
 
 import pytest
 import uvloop
-from aiohttp import (
-    ClientConnectorDNSError,
-    ClientConnectorError,
-    ClientError,
-    ClientSession,
-    ClientTimeout,
-    TCPConnector,
-    web,
-)
+from aiohttp import ClientSession, ClientTimeout, TCPConnector, web
 from aiohttp.abc import AbstractResolver, ResolveResult
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from yarl import URL
 
-from processors.dialling import (
-    DNS_TTL_S,
-    GuardedResolver,
-    _judged_socket,
-    dial_for,
-    guarded_connector,
-)
+from processors.answers import Answer, HandshakeFailed
+from processors.connections import Connections
+from processors.dialling import Dialler, GuardedResolver, judged_socket
 from processors.judging import UNKNOWN, AddressBlocked, Judge, blocked_address
+from processors.names import DNS_TTL_S
+from processors.requests import request_to, target_of
 from schemas.addresses import networks_of, refusal_of
 from tests.schemas.test_addresses import BAD, BAD_IPV4, BAD_IPV6
 
@@ -157,23 +147,35 @@ class NameServer(AbstractResolver):
         self.closed = True
 
 
+class Session:
+    """Posts as a Sender does."""
+
+    def __init__(self, connections: Connections) -> None:
+        self.connections = connections
+
+    async def post(self, url: str, *listed: str) -> Answer:
+        target = target_of(URL(url))
+        request = request_to(target, {}, b"{}")
+        return await self.connections.exchange(target, networks_of(listed), request, within_s=5)
+
+
 @asynccontextmanager
 async def _session(
     answer: Callable[[str], list[str]] | None = None,
     *,
     allow_loopback: bool = False,
     tls: ssl.SSLContext | None = None,
-) -> AsyncIterator[ClientSession]:
+) -> AsyncIterator[Session]:
     resolver = NameServer(answer) if answer else None
-    connector = guarded_connector(Judge(allow_loopback, EVERY_PORT), limit=20, tls=tls, resolver=resolver)
-    dial_for(())
-    async with ClientSession(connector=connector, timeout=ClientTimeout(total=5)) as session:
-        yield session
+    dialler = Dialler(Judge(allow_loopback, EVERY_PORT), tls=tls, resolver=resolver)
+    connections = Connections(dialler, most_idle=20)
+    yield Session(connections)
+    await connections.close()
 
 
-async def _failure_of(session: ClientSession, url: str) -> ClientConnectorError:
-    with pytest.raises(ClientConnectorError) as caught:
-        await session.post(url, data=b"{}", allow_redirects=False)
+async def _failure_of(session: Session, url: str) -> Exception:
+    with pytest.raises((OSError, HandshakeFailed)) as caught:
+        await session.post(url)
     return caught.value
 
 
@@ -239,7 +241,7 @@ async def test_odd_spellings_of_loopback_are_not_dialled_whoever_checked_the_url
 ) -> None:
     """Through the system's own resolver, which reads 0x7f.1 and 127.1 as addresses."""
     async with _session() as session:
-        with pytest.raises((ClientError, ValueError)):  # ValueError: yarl refuses some of them itself
+        with pytest.raises((OSError, ValueError)):  # ValueError: yarl refuses some of them itself
             await session.post(f"http://{host}:{silent_port}/")
     assert "127.0.0.1" not in dialled
     assert all(refusal_of(address) is None for address in dialled)
@@ -252,16 +254,13 @@ async def test_a_name_that_turns_bad_after_its_first_answer_is_refused(
     port, received = receiver
     answers = iter([["127.0.0.1"], [bad], ["127.0.0.1", bad], [bad, "127.0.0.1"], ["127.0.0.1"]])
     async with _session(lambda _: next(answers), allow_loopback=True) as session:
-        connector = session.connector
-        assert isinstance(connector, TCPConnector)
         blocked: list[bool] = []
         for _ in range(5):
-            connector.clear_dns_cache()
+            session.connections.forget_names()
             try:
-                async with session.post(f"http://rebinding.example:{port}/") as response:
-                    assert response.status == 200
-                    blocked.append(False)
-            except ClientConnectorError as error:
+                assert (await session.post(f"http://rebinding.example:{port}/")).status == 200
+                blocked.append(False)
+            except OSError as error:
                 blocked.append(blocked_address(error) is not None)
     assert blocked == [False, True, True, True, False]
     assert len(received) == 2
@@ -281,19 +280,19 @@ async def test_a_refused_answer_is_not_remembered_and_a_good_one_for_ten_seconds
     receiver: tuple[int, list[web.Request]],
 ) -> None:
     name_server = NameServer(lambda _: ["10.0.0.1"] if name_server.asked == 1 else ["127.0.0.1"])
-    connector = guarded_connector(Judge(allow_loopback=True), limit=1, resolver=name_server)
-    dial_for(())
-    assert connector._cached_hosts._ttl == DNS_TTL_S == 10
-    async with ClientSession(connector=connector) as session:
-        url = f"http://moving.example:{receiver[0]}/"
-        assert blocked_address(await _failure_of(session, url))
-        for _ in range(2):
-            async with session.post(url) as response:
-                assert response.status == 200
+    dialler = Dialler(Judge(allow_loopback=True), resolver=name_server)
+    session = Session(Connections(dialler, most_idle=0))
+    assert DNS_TTL_S == 10
+    url = f"http://moving.example:{receiver[0]}/"
+    assert blocked_address(await _failure_of(session, url))
+    for _ in range(2):
+        assert (await session.post(url)).status == 200
     assert name_server.asked == 2
+    await session.connections.close()
+    assert name_server.closed
 
 
-async def test_a_redirect_inwards_is_refused_even_where_it_is_followed(dialled: list[str], silent_port: int) -> None:
+async def test_a_redirect_inwards_is_an_answer_and_nothing_is_dialled(dialled: list[str], silent_port: int) -> None:
     async def redirect(_: web.Request) -> web.Response:
         raise web.HTTPTemporaryRedirect("http://10.0.0.1/")
 
@@ -304,11 +303,9 @@ async def test_a_redirect_inwards_is_refused_even_where_it_is_followed(dialled: 
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     try:
         async with _session(allow_loopback=True) as session:
-            with pytest.raises(ClientConnectorError) as caught:
-                await session.post(f"http://127.0.0.1:{runner.addresses[0][1]}/")
+            assert (await session.post(f"http://127.0.0.1:{runner.addresses[0][1]}/")).status == 307
     finally:
         await runner.cleanup()
-    assert blocked_address(caught.value)
     assert dialled == ["127.0.0.1"]
 
 
@@ -318,14 +315,15 @@ async def test_the_receiver_sees_the_name_and_the_socket_has_nodelay(
     for variable in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.setenv(variable, f"http://127.0.0.1:{silent_port}")  # a proxy that must stay unused
     port, received = receiver
-    async with (
-        _session(lambda _: ["127.0.0.1"], allow_loopback=True) as session,
-        session.post(f"http://hook.example:{port}/x") as response,
-    ):
-        assert response.connection is not None
-        assert response.connection.transport is not None
-        used = response.connection.transport.get_extra_info("socket")
-        assert used.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
+    dialler = Dialler(Judge(allow_loopback=True), resolver=NameServer(lambda _: ["127.0.0.1"]))
+    target = target_of(URL(f"http://hook.example:{port}/x"))
+    connection = await dialler.dial(target, ())
+    assert connection._transport is not None
+    used = connection._transport.get_extra_info("socket")
+    assert used.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
+    answer = await connection.exchange(request_to(target, {}, b"{}"), asyncio.get_running_loop().time() + 5)
+    assert answer.status == 200
+    await dialler.close()
     assert received[0].headers["Host"] == f"hook.example:{port}"
 
 
@@ -371,8 +369,7 @@ async def test_tls_keeps_the_name_and_checks_the_certificate_against_it(tmp_path
     try:
         tls = ssl.create_default_context(cadata=pem)
         async with _session(lambda _: ["127.0.0.1"], allow_loopback=True, tls=tls) as session:
-            async with session.post(f"https://hook.example:{port}/") as response:
-                assert response.status == 200
+            assert (await session.post(f"https://hook.example:{port}/")).status == 200
             other = await _failure_of(session, f"https://other.example:{port}/")
         async with _session(lambda _: ["127.0.0.1"], allow_loopback=True) as session:
             unknown = await _failure_of(session, f"https://hook.example:{port}/")
@@ -405,7 +402,7 @@ async def test_a_name_that_has_no_address_is_a_dns_error_and_not_a_blocked_one(
 ) -> None:
     async with _session(answer) as session:
         error = await _failure_of(session, "http://nowhere.example/")
-    assert isinstance(error, ClientConnectorDNSError)
+    assert isinstance(error, socket.gaierror)
     assert blocked_address(error) is None
     assert dialled == []
 
@@ -416,7 +413,8 @@ async def test_a_port_that_nobody_listens_on_is_a_connect_error_and_not_a_blocke
         unheard.bind(("127.0.0.1", 0))
         async with _session(lambda _: ["127.0.0.1", "127.0.0.2"], allow_loopback=True) as session:
             error = await _failure_of(session, f"http://{host}:{unheard.getsockname()[1]}/")
-    assert not isinstance(error, ClientConnectorDNSError)
+    assert isinstance(error, OSError)
+    assert not isinstance(error, socket.gaierror)
     assert error.errno == errno.ECONNREFUSED
     assert blocked_address(error) is None
 
@@ -427,7 +425,7 @@ def test_the_guard_holds_on_uvloop(dialled: list[str], silent_port: int) -> None
             for host in ("127.0.0.1", "[::ffff:7f00:1]", "[::1]", "a.example"):
                 assert blocked_address(await _failure_of(session, f"http://{host}:{silent_port}/")), host
         async with _session() as session:
-            with pytest.raises(ClientError):
+            with pytest.raises(AddressBlocked):
                 await session.post(f"http://0x7f.1:{silent_port}/")
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -455,7 +453,7 @@ def test_no_socket_is_made_for_what_may_not_be_dialled(
     family: socket.AddressFamily, target: tuple[str, int], allow_loopback: bool, reason: str
 ) -> None:
     with pytest.raises(AddressBlocked) as caught:
-        _judged_socket(Judge(allow_loopback), (family, socket.SOCK_STREAM, 0, "", target))
+        judged_socket(Judge(allow_loopback), (), (family, socket.SOCK_STREAM, 0, "", target))
     assert (caught.value.address, caught.value.reason) == (target[0], reason)
     assert caught.value.errno == errno.EACCES
     assert f"the address is refused: {reason}" in str(caught.value)
@@ -468,10 +466,8 @@ def test_no_socket_is_made_for_what_may_not_be_dialled(
 def test_a_socket_is_made_and_not_connected_for_what_may_be_dialled(
     family: socket.AddressFamily, target: tuple[str, int], dialled: list[str]
 ) -> None:
-    dial_for(())
-    with _judged_socket(
-        Judge(allow_loopback=True), (family, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", target)
-    ) as made:
+    info = (family, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", target)
+    with judged_socket(Judge(allow_loopback=True), (), info) as made:
         assert (made.family, made.type) == (family, socket.SOCK_STREAM)
     assert dialled == []
 
@@ -555,33 +551,22 @@ async def keeping() -> AsyncIterator[tuple[int, list[str]]]:
     await runner.cleanup()
 
 
-async def _post_for(session: ClientSession, url: str, *listed: str) -> None:
-    dial_for(networks_of(listed))
-    async with session.post(url) as response:
-        await response.read()
-
-
 async def test_a_kept_connection_outside_the_list_is_not_used_and_one_inside_is(
     keeping: tuple[int, list[str]], dialled: list[str]
 ) -> None:
     port, called = keeping
     url = f"http://two.example:{port}/"
     async with _session(lambda _: ["127.0.0.1", "127.0.0.2"], allow_loopback=True) as session:
-        await _post_for(session, url)  # of a subscription without a list, whose connection is kept
+        await session.post(url)  # of a subscription without a list, whose connection is kept
         (first,) = called
         other = {"127.0.0.1": "127.0.0.2", "127.0.0.2": "127.0.0.1"}[first]
-        await _post_for(session, url, f"{first}/32")
-        assert (called, dialled) == ([first] * 2, [first])
-        await _post_for(session, url, f"{other}/32")
-        await _post_for(session, url, f"{other}/32")
-        assert (called, dialled) == ([first, first, other, other], [first, other])
-        with pytest.raises(ClientConnectorError) as caught:
-            await _post_for(session, url, "8.8.8.0/24")
-        assert blocked_address(caught.value)
-        await _post_for(session, url, "127.0.0.0/8")
-    assert len(called) == 5
-    assert dialled[:2] == [first, other]
-    assert len(dialled) == 3  # the connection to `other` was closed, so the last one was dialled anew
+        for _ in range(2):
+            await session.post(url, f"{other}/32")
+        assert (called, dialled) == ([first, other, other], [first, other])
+        with pytest.raises(AddressBlocked):
+            await session.post(url, "8.8.8.0/24")
+        await session.post(url)  # what was kept first is still there
+    assert (called, dialled) == ([first, other, other, first], [first, other])
 
 
 async def test_of_a_names_addresses_only_those_in_the_list_are_dialled(
@@ -590,22 +575,18 @@ async def test_of_a_names_addresses_only_those_in_the_list_are_dialled(
     port, called = keeping
     async with _session(lambda _: ["127.0.0.3", "127.0.0.1", "127.0.0.2"], allow_loopback=True) as session:
         for _ in range(5):
-            dial_for(networks_of(["127.0.0.2"]))
-            async with session.post(f"http://three.example:{port}/", headers={"Connection": "close"}):
-                pass
+            await session.post(f"http://three.example:{port}/", "127.0.0.2/32")
     assert (set(called), set(dialled)) == ({"127.0.0.2"}, {"127.0.0.2"})
 
 
 async def test_many_at_once_each_get_their_own_list(keeping: tuple[int, list[str]], dialled: list[str]) -> None:
-    """The list is the task's, also where aiohttp looks a name up or dials in a task of its own."""
     port, called = keeping
 
     async def post(number: int) -> str:
         address = f"127.0.0.{1 + number % 2}"
-        dial_for(networks_of([address]))
-        async with session.post(f"http://two.example:{port}/{number}") as response:
-            assert await response.text() == address
-            return address
+        answer = await session.post(f"http://two.example:{port}/{number}", f"{address}/32")
+        assert answer.body == address.encode()
+        return address
 
     async with _session(lambda _: ["127.0.0.1", "127.0.0.2"], allow_loopback=True) as session:
         peers = await asyncio.gather(*(post(number) for number in range(200)))
@@ -614,21 +595,10 @@ async def test_many_at_once_each_get_their_own_list(keeping: tuple[int, list[str
 
 
 async def test_who_says_nothing_of_a_list_dials_nothing(keeping: tuple[int, list[str]], dialled: list[str]) -> None:
-    connector = guarded_connector(Judge(allow_loopback=True), limit=1)
-    async with ClientSession(connector=connector) as session:
-        found = await contextvars.Context().run(
-            asyncio.create_task, _failure_of(session, f"http://127.0.0.1:{keeping[0]}/")
-        )
-    blocked = blocked_address(found)
-    assert blocked is not None
-    assert blocked.reason == UNKNOWN
-    assert dialled == []
-
-
-async def test_a_request_through_a_proxy_is_refused(dialled: list[str], silent_port: int) -> None:
-    async with _session(lambda _: ["127.0.0.1"], allow_loopback=True) as session:
-        with pytest.raises(ClientError, match="a proxy"):
-            await session.post("http://hook.example/", proxy=f"http://127.0.0.1:{silent_port}")
+    dialler = Dialler(Judge(allow_loopback=True))
+    with pytest.raises(AddressBlocked) as caught:
+        await dialler.dial(target_of(URL(f"http://127.0.0.1:{keeping[0]}/")), None)
+    assert caught.value.reason == UNKNOWN
     assert dialled == []
 
 
@@ -636,7 +606,6 @@ async def test_a_request_through_a_proxy_is_refused(dialled: list[str], silent_p
 async def test_what_no_url_of_a_subscription_can_ask_for_is_refused(url: str, dialled: list[str]) -> None:
     """It would end in an AssertionError or a TypeError, which stop a worker."""
     async with _session(lambda _: ["127.0.0.1"], allow_loopback=True) as session:
-        with pytest.raises(ClientError) as caught:
+        with pytest.raises(AddressBlocked):
             await session.post(url)
-    assert blocked_address(caught.value)
     assert dialled == []

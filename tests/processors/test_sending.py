@@ -16,8 +16,9 @@ from standardwebhooks import Webhook
 from yarl import URL
 
 from processors.endpoints import Endpoint
+from processors.exchange import LARGEST_HEADER_BYTES
 from processors.outcomes import ErrorKind, Outcome
-from processors.sending import KEPT_BYTES, LARGEST_HEADER_BYTES, MASKED, Sender
+from processors.sending import KEPT_BYTES, MASKED, Sender
 from schemas.headers import REPLAY_HEADER
 from schemas.records import SignatureStyle
 from schemas.signing import SIGNATURE_HEADERS, hmac_key, key_of, new_secret

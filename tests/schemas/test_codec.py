@@ -185,11 +185,11 @@ def test_a_record_of_an_older_release_is_read_with_the_defaults(
     values = {field.name: getattr(event, field.name) for field in dataclasses.fields(event)}
     body = io.BytesIO()
     fastavro.schemaless_writer(body, fastavro.parse_schema(older, {}), values)
-    codec._reader.cache_clear()
+    codec._released.cache_clear()
     try:
         assert decode(Event, MARKER + fingerprint_of(older) + body.getvalue()) == event
     finally:
-        codec._reader.cache_clear()
+        codec._released.cache_clear()
 
 
 @pytest.mark.parametrize("record_class", [*RECORD_CLASSES, Position, PastAttempt])

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from schemas.catalogue import catalogue
 from schemas.errors import InvalidInput
-from schemas.patterns import checked_pattern, matches
+from schemas.patterns import LONGEST_PATTERN, checked_pattern, matches, patterns_taking
 
 TYPES = list(catalogue())
 
@@ -65,3 +65,17 @@ def test_any_text_is_taken_or_refused_and_raises_nothing_else(pattern: str) -> N
     except InvalidInput:
         return
     assert any(matches(taken, event_type) for event_type in TYPES)
+
+
+SHORT = st.text("ab.*", max_size=8)
+
+
+@given(pattern=SHORT, event_type=SHORT)
+def test_the_patterns_that_take_a_type_are_those_that_match_it(pattern: str, event_type: str) -> None:
+    taking = list(patterns_taking(event_type))
+    assert (pattern in taking) is matches(pattern, event_type)
+    assert len(taking) == len(set(taking))
+
+
+def test_a_type_of_a_million_dots_is_taken_by_no_more_patterns_than_may_be() -> None:
+    assert len(list(patterns_taking("a." * 1_000_000))) < LONGEST_PATTERN
