@@ -4,8 +4,6 @@ import asyncio
 import signal
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
-from functools import partial
 from typing import Any, Final, cast
 
 import structlog
@@ -18,13 +16,7 @@ from processors.endpoints import Endpoints
 from processors.errors import WorkerError
 from processors.index import IndexFollower, SubscriptionIndex
 from processors.intake import Flow, Intake
-from processors.lanes.breaker import BreakerSettings
-from processors.lanes.cursor_log import CursorLog
-from processors.lanes.dispatch import Dispatcher
-from processors.lanes.gates import Gates
-from processors.lanes.limits import Limits
-from processors.lanes.scanner import Scanner
-from processors.lanes.takeover import Takeovers
+from processors.lanes.assembly import Lanes
 from processors.metrics import RECORDS_QUARANTINED
 from processors.quarantining import quarantined
 from processors.rounds import CurrentRounds, rounds_follower
@@ -73,7 +65,6 @@ async def run_worker(
     of_rounds = rounds_follower(rounds, kafka.client_config(), handover, on_unreadable=on_unreadable)
     app = new_app(settings, kafka)
     finished = Finished()
-    tail = OutcomeTail(kafka.client_config(), finished)
     sender = Sender(
         most_at_once=settings.most_in_flight + settings.most_behind + 2 * settings.most_replaying,
         allow_loopback=settings.development,
@@ -93,55 +84,18 @@ async def run_worker(
         worker=settings.worker_slot,
     )
 
-    def flow() -> Flow:
-        return cast(Flow, app.consumer)
-
     def assigned() -> list[tuple[str, int]]:
         return [(tp.topic, tp.partition) for tp in tuple(app.consumer.assignment())]
 
-    cursors = CursorLog(kafka.client_config(), producer, handover, on_superseded=failure.note)
-    scanner = Scanner(kafka.client_config(), handover)
-    takeovers = Takeovers(
-        kafka.client_config(), group=settings.worker_group, assigned=assigned, tail=tail, cursors=cursors
-    )
-    gates = Gates(
-        BreakerSettings(
-            share=settings.breaker_failure_share,
-            least=settings.breaker_least_attempts,
-            probe_every_s=settings.breaker_probe_every_s,
-        )
-    )
-
-    def dispatcher(topic: str, *, live: int, behind: int) -> Dispatcher:
-        return Dispatcher(
-            topic,
-            deliverer.deliver,
-            settings_of=index.settings_of,
-            flow=flow,
-            take_over=partial(takeovers.of, topic),
-            gates=gates,
-            cursors=cursors,
-            scanner=scanner,
-            limits=_limits(settings, live=live, behind=behind),
-            on_failure=failure.note,
-        )
-
+    tail = OutcomeTail(kafka.client_config(), finished)
+    lanes = Lanes(settings, kafka, producer, handover, tail=tail, assigned=assigned, on_failure=failure.note)
     agents = Agents(
-        routing=Intake(
-            router.route,
-            flow=flow,
-            most_at_once=MOST_ROUTED_AT_ONCE,
-            most_records=settings.most_held_events,
-            most_bytes=settings.most_held_event_bytes,
-            most_bytes_in_all=settings.most_held_event_bytes,
-            turn_of=organization_of,
-            on_failure=failure.note,
-        ),
-        delivering=dispatcher(DELIVER, live=settings.most_in_flight, behind=settings.most_behind),
-        replaying=dispatcher(REPLAY, live=settings.most_replaying, behind=settings.most_replaying),
+        routing=_routing(settings, router, lambda: cast(Flow, app.consumer), failure),
+        delivering=lanes.of(DELIVER, deliverer, index, lambda: cast(Flow, app.consumer)),
+        replaying=lanes.of(REPLAY, deliverer, index, lambda: cast(Flow, app.consumer)),
     )
     agents.declare(app, settings.partitions)
-    _follow_assignment(app, agents, takeovers, cursors)
+    _follow_assignment(app, agents, lanes)
     watchdog = Watchdog(
         kafka.client_config(),
         group=settings.worker_group,
@@ -152,7 +106,7 @@ async def run_worker(
     async def live() -> None:
         await asyncio.gather(follower.start(), of_rounds.start())
         log.info("index.ready", subscriptions=len(index), rounds=len(rounds))
-        scanner.start()
+        lanes.start()
         await app.start()
         watchdog.start()
         on_ready()
@@ -168,29 +122,26 @@ async def run_worker(
     finally:
         await app.stop()
         await asyncio.gather(follower.stop(), of_rounds.stop())
-        cursors.let_go()
-        scanner.stop()
+        await lanes.stop()
         await sender.close()
         records.close(_FLUSH_S)  # on the loop: reports settle its futures
     failure.raise_if_noted()
 
 
-def _limits(settings: WorkerSettings, *, live: int, behind: int) -> Limits:
-    kept_s = timedelta(days=settings.events_retention_days).total_seconds()
-    return Limits(
-        live=live,
-        behind=behind,
-        cap=settings.most_per_subscription,
-        soft_s=settings.soft_limit_s,
-        bytes=settings.most_queued_bytes,
-        share_records=settings.most_held_records,
-        share_bytes=settings.most_held_bytes,
-        # A topic forgets by segments, at the earliest at its retention: a tenth of it is a margin for days of 24 h.
-        held_for_s=kept_s * 0.9,
+def _routing(settings: WorkerSettings, router: Router, flow: Callable[[], Flow], failure: "_Failure") -> Intake:
+    return Intake(
+        router.route,
+        flow=flow,
+        most_at_once=MOST_ROUTED_AT_ONCE,
+        most_records=settings.most_held_events,
+        most_bytes=settings.most_held_event_bytes,
+        most_bytes_in_all=settings.most_held_event_bytes,
+        turn_of=organization_of,
+        on_failure=failure.note,
     )
 
 
-def _follow_assignment(app: Any, agents: Agents, takeovers: Takeovers, cursors: CursorLog) -> None:
+def _follow_assignment(app: Any, agents: Agents, lanes: Lanes) -> None:
     """Have the agents hear of every assignment: what is behind goes on although nothing new comes."""
 
     async def on_assigned(*_: object, **__: object) -> None:
@@ -198,8 +149,7 @@ def _follow_assignment(app: Any, agents: Agents, takeovers: Takeovers, cursors: 
 
     async def on_revoked(*_: object, **__: object) -> None:
         agents.drop()
-        takeovers.cancel()
-        cursors.let_go()
+        lanes.let_go()
 
     app.on_partitions_assigned.connect(on_assigned, weak=False)
     app.on_partitions_revoked.connect(on_revoked, weak=False)
