@@ -256,7 +256,7 @@ class Cursor:
 class Claim:
     """Who writes the cursors of a partition of `hookline.behind` from here on: what others write later is ignored.
 
-    `epoch` rises with every claim; of two with one epoch the first in the log counts.
+    `epoch` rises with every claim; of two with one epoch the greater `writer` counts.
     """
 
     writer: str

@@ -11,7 +11,8 @@ _BUCKETS: Final = 6  # of the window: its end moves in these steps
 class BreakerSettings:
     """When a breaker opens, and how often it then probes.
 
-    It opens when at least `least` attempts ended within the last `window_s` and at least `share` (0–1) of them failed.
+    It opens when at least `least` attempts ended within the last `window_s`, counted from the first failure among them,
+    and at least `share` (0–1) of these failed: an hour of successes does not keep it closed once the endpoint is gone.
     """
 
     share: float = 0.5
@@ -58,8 +59,10 @@ class Breaker:
             if self.not_before is not None:
                 self.not_before = None
                 self._buckets.clear()
-            elif self._buckets:
-                self._count(now, failed=False)
+            else:
+                self._forget_old(now)
+                if self._buckets:
+                    self._count(now, failed=False)
             return
         self._count(now, failed=True)
         if self.not_before is not None or self._is_failing():
@@ -67,13 +70,16 @@ class Breaker:
             self.not_before = max(now, self._probe_began_at + self._settings.probe_every_s)
 
     def _count(self, now: float, *, failed: bool) -> None:
+        self._forget_old(now)
         buckets, window_s = self._buckets, self._settings.window_s
-        while buckets and buckets[0].begins_at <= now - window_s:
-            buckets.popleft()
         if not buckets or buckets[-1].begins_at <= now - window_s / _BUCKETS:
             buckets.append(_Bucket(now))
         buckets[-1].ended += 1
         buckets[-1].failed += failed
+
+    def _forget_old(self, now: float) -> None:
+        while self._buckets and self._buckets[0].begins_at <= now - self._settings.window_s:
+            self._buckets.popleft()
 
     def _is_failing(self) -> bool:
         ended = sum(bucket.ended for bucket in self._buckets)

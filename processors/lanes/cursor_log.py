@@ -1,36 +1,47 @@
-"""Reads, claims, writes and watches the partitions of `hookline.behind` that belong to this worker's."""
+"""Claims, writes and watches the partitions of `hookline.behind` that belong to this worker's."""
 
 import asyncio
-import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
-from typing import Final, cast
+from typing import Final, TypeVar
+from weakref import WeakValueDictionary
 
 import structlog
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, TopicPartition
 
 from processors.errors import WorkerError
-from processors.lanes.cursors import CLAIM_KEY, NOBODY, Folded, LogRecord, Writer
+from processors.lanes.cursor_reading import Reading, Watch
+from processors.lanes.cursors import CLAIM_KEY, Folded, LogRecord, Writer
+from producers.errors import ProducingError
 from producers.handover import Handover, LoopProducer
 from producers.records import Outgoing
-from schemas.codec import UnreadableRecord, encode
-from schemas.headers import WRITER, read_writer, writer_header
+from schemas.codec import encode
+from schemas.headers import writer_header
 from schemas.records import Claim, Cursor
 from schemas.topics import BEHIND
 
 log = structlog.get_logger("processors.lanes")
 
-_BATCH: Final = 5000
-_POLL_S: Final = 0.1
-_ASK_TIMEOUT_S: Final = 5.0
 _READ_WITHIN_S: Final = 20.0
-_AGAIN_AFTER_S: Final = 0.2
+_READ_BACK_WITHIN_S: Final = 60.0  # longer than brokers restart; a reader that stands still must not go unnoticed
 _MOST_CLAIMS: Final = 5  # two who claim at the same time; more than a few would be a bug
 
 Cursors = dict[int, dict[bytes, Cursor]]
+R = TypeVar("R")
+
+
+@dataclass(eq=False, slots=True)
+class _Tenure:
+    """From one taking over to the next: by which claims we write, and what."""
+
+    writers: dict[int, Writer] = field(default_factory=dict)
+    written: dict[int, dict[bytes, bytes]] = field(default_factory=dict)  # the last of each key, unless it is null
+    locks: WeakValueDictionary[tuple[int, bytes], asyncio.Lock] = field(default_factory=WeakValueDictionary)
+    unread: dict[tuple[int, bytes], tuple[bytes | None, asyncio.Future[bool]]] = field(default_factory=dict)
+    watch: Watch | None = None
 
 
 class CursorLog:
@@ -45,37 +56,40 @@ class CursorLog:
         on_superseded: Callable[[WorkerError], None],
         topic: str = BEHIND,
     ) -> None:
-        """Prepare. `on_superseded` hears that another worker has claimed what we hold: ours must end."""
+        """Prepare. `on_superseded` hears that we cannot go on with what we hold, another having claimed it: we end."""
         self._config = {
             **client_config,
             "group.id": "hookline-cursors",  # never joined, nothing committed
             "enable.auto.commit": False,
+            "enable.partition.eof": True,
             "fetch.wait.max.ms": 50,
         }
         self._producer = producer
         self._handover = handover
         self._on_superseded = on_superseded
         self._topic = topic
-        self._writers: dict[int, Writer] = {}
-        self._written: dict[int, dict[bytes, bytes | None]] = {}
-        self._watch: _Watch | None = None
-        self._again: set[asyncio.Future[None]] = set()
+        self._tenure = _Tenure()
+        self._taking_over = asyncio.Lock()
+        self._again: set[asyncio.Task[None]] = set()
 
     async def take_over(self, partitions: Iterable[int], *, is_ours: Callable[[], bool] = lambda: True) -> Cursors:
         """Claim these partitions and no others, and return the cursors that stand there now.
 
         What an earlier holder wrote after losing them is written over. `is_ours` is asked right before claiming: when
-        they were taken from us meanwhile there are none. Raises WorkerError when it is not done within 20 s.
+        they were taken from us meanwhile, or the next taking over or letting go came before it was done, there are
+        none. Raises WorkerError when it is not done within 20 s.
         """
         self.let_go()
+        tenure = self._tenure
         numbers = sorted(partitions)
         began = time.monotonic()
-        found = await self._claimed(numbers, is_ours)
+        async with self._taking_over:  # two at a time would claim against each other
+            found = await self._within(self._claimed(tenure, numbers, is_ours))
         for partition, folded in found.items():
-            self._writers[partition] = folded.writer
-            self._written[partition] = {}
-            for key in folded.overwritten - {CLAIM_KEY}:
-                await self.save(partition, key, folded.cursors.get(key))
+            keys = folded.overwritten - {CLAIM_KEY}
+            await self._within(self._put_all(tenure, partition, keys))
+        if tenure is not self._tenure:
+            return {}
         log.info(
             "cursors.loaded",
             partitions=len(numbers),
@@ -86,157 +100,138 @@ class CursorLog:
 
     def let_go(self) -> None:
         """Write and watch no more: the partitions may be somebody else's."""
-        self._writers.clear()
-        self._written.clear()
-        if self._watch is not None:
-            self._watch.stop()
-            self._watch = None
+        tenure, self._tenure = self._tenure, _Tenure()
+        if tenure.watch is not None:
+            tenure.watch.stop()
+        for _, seen in tenure.unread.values():
+            if not seen.done():
+                seen.set_result(False)
 
     async def save(self, partition: int, key: bytes, cursor: Cursor | None) -> bool:
-        """Write a cursor, None when the lane is live again; return when the brokers have it.
+        """Write a cursor, None when the lane is live again; return when it is in the log and counts.
 
-        False: the partition is not ours (any more), and nothing may be built on what was written.
+        That the brokers have it is not enough: another's claim may stand before it, and then the next owner ignores
+        it. So it is read back. False: the partition is not ours (any more), and nothing may be built on what was
+        written.
         """
-        writer = self._writers.get(partition)
-        if writer is None:
+        tenure = self._tenure
+        if partition not in tenure.writers:
             return False
         value = None if cursor is None else encode(cursor)
-        self._written[partition][key] = value
-        await self._producer.send([Outgoing(self._topic, key, value, [writer_header(*writer)], partition)])
-        return self._writers.get(partition) == writer
+        async with tenure.locks.setdefault((partition, key), asyncio.Lock()):  # an older one must not come after it
+            if value is None:
+                tenure.written[partition].pop(key, None)
+            else:
+                tenure.written[partition][key] = value
+            return await self._put(tenure, partition, key)
 
-    async def _claimed(self, numbers: list[int], is_ours: Callable[[], bool]) -> dict[int, Folded]:
-        """Read to the end, claim, read on until our claims are there and count."""
-        if not numbers:
+    async def _put(self, tenure: _Tenure, partition: int, key: bytes) -> bool:
+        """Write what a key's cursor is now and read it back. Whoever calls it has the key's lock."""
+        if tenure is not self._tenure:
+            return False
+        value = tenure.written[partition].get(key)
+        seen: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        tenure.unread[partition, key] = value, seen
+        try:
+            headers = [writer_header(*tenure.writers[partition])]
+            await self._producer.send([Outgoing(self._topic, key, value, headers, partition)])
+            return await asyncio.wait_for(seen, _READ_BACK_WITHIN_S)
+        except TimeoutError:
+            self._give_up(tenure, f"what was written to {self._topic} was not read back in {_READ_BACK_WITHIN_S:g} s")
+            return False
+        finally:
+            del tenure.unread[partition, key]
+
+    async def _put_again(self, tenure: _Tenure, partition: int, key: bytes) -> None:
+        async with tenure.locks.setdefault((partition, key), asyncio.Lock()):
+            await self._put(tenure, partition, key)
+
+    async def _put_all(self, tenure: _Tenure, partition: int, keys: Iterable[bytes]) -> None:
+        await asyncio.gather(*(self._put_again(tenure, partition, key) for key in keys))
+
+    async def _within(self, work: Awaitable[R]) -> R:
+        try:
+            return await asyncio.wait_for(work, _READ_WITHIN_S + 1)  # the reading says better what is wrong
+        except TimeoutError as error:
+            raise WorkerError(f"the cursors on {self._topic} were not taken over in {_READ_WITHIN_S:g} s") from error
+        except ProducingError as error:
+            raise WorkerError(f"cannot write to {self._topic}: {error}") from error
+
+    async def _claimed(self, tenure: _Tenure, numbers: list[int], is_ours: Callable[[], bool]) -> dict[int, Folded]:
+        """Read to the end, claim, read on until our claims are there, count and are the last."""
+        if not numbers or tenure is not self._tenure:
             return {}
         name = uuid.uuid4().hex
-        reading = _Reading(self._config, self._topic, numbers)
+        reading = Reading(self._config, self._topic, numbers, is_wanted=lambda: tenure is self._tenure)
+        watch: Watch | None = None
         try:
             deadline = time.monotonic() + _READ_WITHIN_S
-            await asyncio.to_thread(reading.to_the_end, deadline)
+            await reading.to_the_end(deadline)
             for _ in range(_MOST_CLAIMS):
-                lost = [each for each in numbers if reading.folded[each].writer[1] != name]
-                if not lost:
-                    self._watch = _Watch(reading, self._handover, self._on_foreign)
-                    return reading.folded
-                if not is_ours():
-                    reading.close()
+                epochs = {each: _epoch_to_claim(reading.folded[each], name) for each in numbers}
+                claims = [self._claim(each, epoch, name) for each, epoch in epochs.items() if epoch is not None]
+                if tenure is not self._tenure or not is_ours():
                     return {}
-                claims = [self._claim(each, reading.folded[each].writer[0] + 1, name) for each in lost]
+                if not claims:
+                    break
                 await self._producer.send(claims)
-                await asyncio.to_thread(reading.to_the_end, deadline)
-        except BaseException:
-            reading.close()
-            raise
-        reading.close()
-        raise WorkerError(f"another worker claims partitions of {self._topic} at the same time, again and again")
+                await reading.to_the_end(deadline)
+            else:
+                raise WorkerError(
+                    f"another worker claims partitions of {self._topic} at the same time, again and again"
+                )
+            for number, folded in reading.folded.items():
+                tenure.writers[number] = folded.writer
+                tenure.written[number] = {key: encode(cursor) for key, cursor in folded.cursors.items()}
+            tenure.watch = watch = Watch(reading, self._handover, partial(self._on_read, tenure))
+            return reading.folded
+        finally:
+            if watch is None:
+                reading.close()
 
     def _claim(self, partition: int, epoch: int, name: str) -> Outgoing:
         value = encode(Claim(writer=name, epoch=epoch, since=datetime.now(UTC)))
         return Outgoing(self._topic, CLAIM_KEY, value, [writer_header(epoch, name)], partition)
 
-    def _on_foreign(self, partition: int, record: LogRecord) -> None:
-        """Hear of a record that somebody else wrote to a partition of ours, on the loop."""
-        ours = self._writers.get(partition)
-        if ours is None:
-            return
-        if record.writer[0] > ours[0]:
-            self.let_go()
-            self._on_superseded(WorkerError(f"another worker has claimed partition {partition} of {self._topic}"))
-            return
-        if record.key == CLAIM_KEY:
-            return
-        # Compaction would keep the late record of one who lost the partition in place of ours.
-        log.warning("cursors.written_late", partition=partition, key=record.key.decode(errors="replace"))
-        value = self._written[partition].get(record.key)
-        again = Outgoing(self._topic, record.key, value, [writer_header(*ours)], partition)
-        task = asyncio.ensure_future(self._producer.send([again]))
-        self._again.add(task)
-        task.add_done_callback(self._again.discard)
-
-
-class _Reading:
-    """Reads some partitions from their beginning. In whatever thread calls it."""
-
-    def __init__(self, config: Mapping[str, object], topic: str, numbers: list[int]) -> None:
-        self._consumer = Consumer(dict(config))
-        self._topic = topic
-        self._places = [TopicPartition(topic, number, OFFSET_BEGINNING) for number in numbers]
-        self._assigned = False
-        self.folded = {number: Folded() for number in numbers}
-
-    def to_the_end(self, deadline: float) -> None:
-        """Fold all that is there now; again until it works, for brokers may be away. Raises WorkerError after it."""
-        while True:
-            try:
-                self._read_to_the_end(deadline)
+    def _on_read(self, tenure: _Tenure, records: list[tuple[int, LogRecord]]) -> None:
+        """Hear, on the loop, what has come to our partitions: our own records and others'."""
+        for partition, record in records:
+            if tenure is not self._tenure:
                 return
-            except KafkaException as error:
-                if time.monotonic() > deadline:
-                    raise WorkerError(f"cannot read {self._topic}: {error}") from error
-            except UnreadableRecord as error:
-                raise WorkerError(f"a cursor on {self._topic} is of a later release than this one: {error}") from error
-            time.sleep(_AGAIN_AFTER_S)
+            if record.writer == tenure.writers[partition]:
+                value, seen = tenure.unread.get((partition, record.key), (b"", None))
+                if seen is not None and value == record.value and not seen.done():
+                    seen.set_result(True)
+            elif record.writer > tenure.writers[partition]:
+                self._give_up(tenure, f"another worker has claimed partition {partition} of {self._topic}")
+            else:
+                self._overwrite(tenure, partition, record)
 
-    def poll(self) -> list[tuple[int, LogRecord]]:
-        """Return what has come, after 0.1 s at most."""
-        return [
-            _record(message) for message in self._consumer.consume(_BATCH, timeout=_POLL_S) if message.error() is None
-        ]
+    def _overwrite(self, tenure: _Tenure, partition: int, record: LogRecord) -> None:
+        """Write again what one who lost the partition wrote late: compaction would keep his record in place of ours."""
+        log.warning("cursors.written_late", partition=partition, key=record.key.decode(errors="replace"))
+        if record.key == CLAIM_KEY:
+            again = self._producer.send([self._claim(partition, *tenure.writers[partition])])
+        else:
+            again = self._put_again(tenure, partition, record.key)
+        task = asyncio.ensure_future(again)
+        self._again.add(task)
+        task.add_done_callback(partial(self._on_written_again, tenure))
 
-    def close(self) -> None:
-        """Close the client."""
-        self._consumer.close()
+    def _on_written_again(self, tenure: _Tenure, task: asyncio.Task[None]) -> None:
+        self._again.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._give_up(tenure, f"cannot write to {self._topic}: {error}")
 
-    def _read_to_the_end(self, deadline: float) -> None:
-        if not self._assigned:
-            self._consumer.assign(self._places)
-            self._assigned = True
-        ends = {}
-        for place in self._places:
-            low, high = self._consumer.get_watermark_offsets(place, timeout=_ASK_TIMEOUT_S)
-            if low < high:
-                ends[place.partition] = high
-        while ends:
-            if time.monotonic() > deadline:
-                raise WorkerError(f"{len(ends)} partitions of {self._topic} were not read within {_READ_WITHIN_S} s")
-            for partition, record in self.poll():
-                self.folded[partition].take(record)
-            for place in self._consumer.position([TopicPartition(self._topic, each) for each in ends]):
-                if place.offset >= ends[place.partition]:
-                    del ends[place.partition]
+    def _give_up(self, tenure: _Tenure, why: str) -> None:
+        if tenure is self._tenure:
+            self.let_go()
+            self._on_superseded(WorkerError(why))
 
 
-class _Watch:
-    """Follows, in a thread, what others write to the partitions that are ours."""
-
-    def __init__(self, reading: _Reading, handover: Handover, on_foreign: Callable[[int, LogRecord], None]) -> None:
-        self._reading = reading
-        self._ours = {partition: folded.writer for partition, folded in reading.folded.items()}
-        self._handover = handover
-        self._on_foreign = on_foreign
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._follow, name="cursors", daemon=True)
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Stop following, soon."""
-        self._stopping.set()
-
-    def _follow(self) -> None:
-        while not self._stopping.is_set():
-            for partition, record in self._reading.poll():
-                if record.writer != self._ours[partition]:
-                    self._handover.call(partial(self._on_foreign, partition, record))
-        self._reading.close()
-
-
-def _record(message: Message) -> tuple[int, LogRecord]:
-    writer = NOBODY
-    for name, value in cast(list[tuple[str, bytes]], message.headers() or []):
-        if name == WRITER:
-            try:
-                writer = read_writer(value)
-            except ValueError:
-                break  # not of our making: it counts for nobody
-    return message.partition() or 0, LogRecord(writer, message.key() or b"", message.value())
+def _epoch_to_claim(folded: Folded, name: str) -> int | None:
+    """Return the epoch of the claim to write: a higher one, or our own again to stand last; None when all is well."""
+    epoch, writer = folded.writer
+    if writer != name:
+        return epoch + 1
+    return epoch if CLAIM_KEY in folded.overwritten else None

@@ -1,8 +1,10 @@
 """The records of `hookline.behind`: their keys, and which of them count. Pure.
 
 A worker that lost a partition without knowing it may write late. So whoever is given one claims it first, with a
-number higher than all before, and a record counts only if no claim of another stands before it in the partition's
-log. Kafka refuses a late commit of offsets by the group's generation; a record it cannot refuse.
+number higher than all before, and a record counts only if nothing of a higher claim stands before it in the
+partition's log; of two claims with one number the greater name is higher, whichever came first, so that it does not
+matter which of them compaction leaves. Kafka refuses a late commit of offsets by the group's generation; a record it
+cannot refuse.
 """
 
 from dataclasses import dataclass, field
@@ -28,7 +30,10 @@ class LogRecord:
 
 @dataclass(slots=True)
 class Folded:
-    """What a partition's log says: whose it is, the cursors that count, and the keys whose last record does not."""
+    """What a partition's log says: whose it is, the cursors that count, and the keys whose last record does not.
+
+    Those keys the next owner writes again before compaction, an hour later, may keep the wrong record of the two.
+    """
 
     writer: Writer = NOBODY
     cursors: dict[bytes, Cursor] = field(default_factory=dict)
@@ -36,18 +41,15 @@ class Folded:
 
     def take(self, record: LogRecord) -> None:
         """Take the next record of the log; raises UnreadableRecord for a cursor that counts and cannot be read."""
-        epoch, name = record.writer
-        if record.key == CLAIM_KEY:
-            if epoch > self.writer[0]:
-                self.writer = record.writer
-            return
-        # An older claim may have been compacted away: then its cursors are all that is left of it.
-        if record.writer == NOBODY or epoch < self.writer[0] or (epoch == self.writer[0] and name != self.writer[1]):
+        counts = record.writer != NOBODY and record.writer >= self.writer
+        if counts:
+            self.writer = record.writer  # of a cursor too: its claim may have been compacted away, a late one left
+            self.overwritten.discard(record.key)
+        else:
             self.overwritten.add(record.key)
+        if record.key == CLAIM_KEY or not counts:
             return
         cursor = None if record.value is None else decode(Cursor, record.value)
-        self.writer = record.writer
-        self.overwritten.discard(record.key)
         if cursor is None:
             self.cursors.pop(record.key, None)
         else:

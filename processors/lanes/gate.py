@@ -44,13 +44,14 @@ _PAUSED = Refusal(Reason.PAUSED, holds=True)
 class Gate:
     """One subscription's. Times are a monotonic clock's seconds."""
 
-    __slots__ = ("_breaker", "_catch_up", "_pace", "_version", "in_flight", "is_suspect", "last_failed")
+    __slots__ = ("_breaker", "_catch_up", "_limits", "_pace", "_version", "in_flight", "is_suspect", "last_failed")
 
     def __init__(self, breaker: BreakerSettings) -> None:
         self._breaker = Breaker(breaker)
         self._pace: Pace | None = None
         self._catch_up: Pace | None = None
         self._version = -1
+        self._limits: tuple[int | None, int, float | None] = (None, 1, None)
         self.in_flight = 0
         self.is_suspect = False  # one at a time until the first success
         self.last_failed = False
@@ -107,7 +108,8 @@ class Gate:
     @property
     def is_idle(self) -> bool:
         """Return whether nothing would be missed were it forgotten."""
-        return self.in_flight == 0 and not self.is_suspect and self._pace is None and self._breaker.is_idle
+        is_paced = self._pace is not None or self._catch_up is not None
+        return self.in_flight == 0 and not self.is_suspect and not is_paced and self._breaker.is_idle
 
     def _next_at(self, now: float, *, behind: bool) -> float:
         at = now if self._pace is None else self._pace.next_at
@@ -117,6 +119,10 @@ class Gate:
         if settings is None or settings.version == self._version:
             return
         self._version = settings.version
+        limits = settings.rate_limit, settings.rate_period_s, settings.catch_up_per_s
+        if limits == self._limits:
+            return  # a new pace would forget what it let pass: one more with every change of the URL
+        self._limits = limits
         limit = settings.rate_limit
         self._pace = None if limit is None else Pace(limit, settings.rate_period_s)
         self._catch_up = None if settings.catch_up_per_s is None else Pace(settings.catch_up_per_s)

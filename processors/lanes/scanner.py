@@ -73,6 +73,7 @@ class Scanner:
             **client_config,
             "group.id": "hookline-scanner",  # never joined, nothing committed
             "enable.auto.commit": False,
+            "auto.offset.reset": "error",  # no jump to the end: what retention took meanwhile is seen in the next pass
             "fetch.wait.max.ms": 20,
             "fetch.message.max.bytes": 1024 * 1024,
             "queued.max.messages.kbytes": 4096,  # what is fetched beyond the last record wanted is thrown away
@@ -110,6 +111,10 @@ class Scanner:
                 log.warning("scanner.kafka_away", error=str(error))
                 self._replace()
                 time.sleep(_POLL_S)
+            except Exception:  # the operator sees it: without this thread nothing that is behind would go on
+                log.exception("scanner.failed", topic=job.topic, partition=job.partition)
+                self._replace()
+                time.sleep(_POLL_S)
             self._handover.call(partial(on_done, job))
         self._replace()
 
@@ -135,7 +140,8 @@ class Scanner:
         lanes = _by_subscription(job)
         began = heard_at = time.monotonic()
         while at < job.end and not self._stopping:
-            messages = consumer.consume(_BATCH, timeout=_POLL_S)
+            # One, then what else is there: waiting for a whole batch takes 0.1 s wherever the log ends.
+            messages = consumer.consume(1, timeout=_POLL_S) + consumer.consume(_BATCH, timeout=0)
             now = time.monotonic()
             if not messages and now - heard_at > _SILENCE_S:
                 log.warning("scanner.silent", topic=job.topic, partition=job.partition, offset=at)
@@ -145,10 +151,12 @@ class Scanner:
                 if message.error() is not None:
                     raise KafkaException(message.error())
                 offset = cast(int, message.offset())
-                if offset >= job.end:
-                    return job.end
+                if message.partition() != job.partition or message.topic() != job.topic or offset < at:
+                    continue  # of the job before
                 if offset > at and not self._accepts_gap(job, at):
                     return at
+                if offset >= job.end:
+                    return job.end
                 at = offset + 1
                 _offer(message, lanes)
             RECORDS_SCANNED.inc(len(messages))

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from processors.lanes.cursor_log import CursorLog, Cursors
 from processors.lanes.dispatch import Takeover
@@ -69,6 +69,9 @@ class Takeovers:
         try:
             asked = [TopicPartition(topic, partition) for topic, partition in places]
             found = consumer.committed(asked, timeout=_ASK_TIMEOUT_S)
+            for place in found:
+                if place.error is not None:  # it has no offset then, and 0 would say that nothing was ever committed
+                    raise KafkaException(place.error)
             return {(place.topic, place.partition): max(place.offset, 0) for place in found}
         finally:
             consumer.close()
