@@ -128,7 +128,7 @@ class Dispatcher:
         self._generation = -1
         self._is_ready = False
         for lane in self._lanes():
-            lane.disarm()
+            self._forget(lane)
         for share in self._shares.values():
             share.dropped = True
         self._shares.clear()
@@ -516,7 +516,7 @@ class Dispatcher:
         lane = Lane(
             id=lane_id,
             share=share,
-            gate=self._gates.of(subscription_id),
+            gate=self._gates.take(subscription_id),
             subscription_id=subscription_id,
             organization=organization or (OrganizationId("") if settings is None else settings.organization_id),
             ordering=Ordering.NONE if settings is None else settings.ordering,
@@ -526,8 +526,8 @@ class Dispatcher:
 
     def _forget(self, lane: Lane) -> None:
         lane.disarm()
-        lane.share.lanes.pop(lane.id, None)
-        self._gates.forget_if_idle(lane.subscription_id)
+        if lane.share.lanes.pop(lane.id, None) is not None:
+            self._gates.let_go(lane.subscription_id)
 
     def _lanes(self) -> list[Lane]:
         return [lane for share in self._shares.values() for lane in share.lanes.values()]

@@ -44,7 +44,10 @@ _PAUSED = Refusal(Reason.PAUSED, holds=True)
 class Gate:
     """One subscription's. Times are a monotonic clock's seconds."""
 
-    __slots__ = ("_breaker", "_catch_up", "_limits", "_pace", "_version", "in_flight", "is_suspect", "last_failed")
+    __slots__ = (
+        *("_breaker", "_catch_up", "_limits", "_pace", "_version"),
+        *("in_flight", "is_suspect", "lanes", "last_failed"),
+    )
 
     def __init__(self, breaker: BreakerSettings) -> None:
         self._breaker = Breaker(breaker)
@@ -53,6 +56,7 @@ class Gate:
         self._version = -1
         self._limits: tuple[int | None, int, float | None] = (None, 1, None)
         self.in_flight = 0
+        self.lanes = 0  # that go through it
         self.is_suspect = False  # one at a time until the first success
         self.last_failed = False
 

@@ -15,11 +15,12 @@ class Gates:
         self._gates: dict[SubscriptionId, Gate] = {}
         self._waiting: dict[SubscriptionId, list[Callable[[], None]]] = {}
 
-    def of(self, subscription_id: SubscriptionId) -> Gate:
-        """Return a subscription's gate."""
+    def take(self, subscription_id: SubscriptionId) -> Gate:
+        """Return a subscription's gate for one more lane, which lets go of it in the end."""
         gate = self._gates.get(subscription_id)
         if gate is None:
             gate = self._gates[subscription_id] = Gate(self._breaker)
+        gate.lanes += 1
         return gate
 
     def when_one_ends(self, subscription_id: SubscriptionId, call: Callable[[], None]) -> None:
@@ -31,8 +32,9 @@ class Gates:
         for call in self._waiting.pop(subscription_id, ()):
             call()
 
-    def forget_if_idle(self, subscription_id: SubscriptionId) -> None:
-        """Forget a gate that knows nothing worth keeping."""
-        gate = self._gates.get(subscription_id)
-        if gate is not None and gate.is_idle:
+    def let_go(self, subscription_id: SubscriptionId) -> None:
+        """Hear that a lane is gone; the gate is forgotten with the last one, if it knows nothing worth keeping."""
+        gate = self._gates[subscription_id]
+        gate.lanes -= 1
+        if gate.lanes == 0 and gate.is_idle:
             del self._gates[subscription_id]

@@ -30,7 +30,6 @@ class Takeovers:
         self._assigned = assigned
         self._tail = tail
         self._cursors = cursors
-        self._lock = asyncio.Lock()  # one claim after the other
         self._loading: tuple[int, asyncio.Task[tuple[Cursors, dict[tuple[str, int], int]]]] | None = None
 
     def cancel(self) -> None:
@@ -53,11 +52,12 @@ class Takeovers:
     async def _load(self, generation: int) -> tuple[Cursors, dict[tuple[str, int], int]]:
         places = [place for place in self._assigned() if place[0] in (DELIVER, REPLAY)]
         numbers = {partition for _, partition in places}
-        async with self._lock:
-            await self._tail.load_once(generation, numbers)
-            # The claim first: whoever had the partitions could still commit before they were ours, and not after.
-            cursors = await self._cursors.take_over(numbers, is_ours=lambda: self._is_loading(generation))
-            return cursors, await asyncio.to_thread(self._committed, places)
+        # The claim before the commits: whoever had the partitions could commit until they were ours, and not after.
+        _, cursors = await asyncio.gather(
+            self._tail.load_once(generation, numbers),
+            self._cursors.take_over(numbers, is_ours=lambda: self._is_loading(generation)),
+        )
+        return cursors, await asyncio.to_thread(self._committed, places)
 
     def _is_loading(self, generation: int) -> bool:
         return self._loading is not None and self._loading[0] == generation

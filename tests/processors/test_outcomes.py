@@ -70,4 +70,5 @@ def test_kinds_are_the_words_that_records_carry() -> None:
         "unsendable",
         "deleted",
         "disabled",
+        "held_too_long",
     }
