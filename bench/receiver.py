@@ -18,11 +18,8 @@ import uvloop
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 
 
-class Receiving(asyncio.Protocol):
+class Requests(asyncio.Protocol):
     """One connection. Requests come one after the other, with Content-Length, as HTTP clients send them."""
-
-    arrivals: list[tuple[str, str, float]] = []  # noqa: RUF012 - one list for all connections on purpose
-    hanging: set[bytes] = set()  # noqa: RUF012 - likewise
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's are not its subclasses
@@ -32,34 +29,48 @@ class Receiving(asyncio.Protocol):
         self._buffer += data
         while (end := self._buffer.find(b"\r\n\r\n")) >= 0:
             head = self._buffer[:end]
-            length = int(_header(head, b"content-length") or 0)
+            length = int(header(head, b"content-length") or 0)
             if len(self._buffer) < end + 4 + length:
                 return
+            body = self._buffer[end + 4 : end + 4 + length]
             self._buffer = self._buffer[end + 4 + length :]
-            self._answer(head)
+            self.answer(head, body)
 
-    def _answer(self, head: bytes) -> None:
+    def answer(self, head: bytes, body: bytes) -> None:
+        """Answer a request; `head` is its first line and its headers."""
+        raise NotImplementedError
+
+
+class Receiving(Requests):
+    """Notes each webhook and answers at once."""
+
+    arrivals: list[tuple[str, str, float]] = []  # noqa: RUF012 - one list for all connections on purpose
+    hanging: set[bytes] = set()  # noqa: RUF012 - likewise
+
+    def answer(self, head: bytes, body: bytes) -> None:  # noqa: ARG002 - what is in it does not matter here
+        """Answer a request, those for the figures too."""
         method, path, _ = head.split(b"\r\n", 1)[0].split(b" ", 2)
         if path in self.hanging:
             return
         if method == b"POST":
-            webhook_id = (_header(head, b"webhook-id") or b"").decode()
+            webhook_id = (header(head, b"webhook-id") or b"").decode()
             self.arrivals.append((webhook_id, path.decode(), time.time()))
             self._transport.write(OK)
             return
         if path.startswith(b"/hang/"):
             self.hanging.clear()
             self.hanging.update(b"/%d" % number for number in range(int(path[6:])))
-            body = b""
+            shown = b""
         elif path == b"/arrivals":
-            body = orjson.dumps(self.arrivals)
+            shown = orjson.dumps(self.arrivals)
             self.arrivals.clear()
         else:
-            body = str(len(self.arrivals)).encode()
-        self._transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+            shown = str(len(self.arrivals)).encode()
+        self._transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(shown), shown))
 
 
-def _header(head: bytes, name: bytes) -> bytes | None:
+def header(head: bytes, name: bytes) -> bytes | None:
+    """Return a header's value, None when there is none of this name (given in lower case)."""
     for line in head.split(b"\r\n")[1:]:
         key, _, value = line.partition(b":")
         if key.lower() == name:

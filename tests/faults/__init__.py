@@ -1,0 +1,1 @@
+"""What breaks, on purpose and on a schedule; what was accepted is counted against what arrived."""
