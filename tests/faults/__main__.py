@@ -2,8 +2,8 @@
 
 python -m tests.faults kills stops --runs 3 --seed 7 --scale 0.1 --json figures.json
 
-Full sizes take hours and want a machine of their own; `--scale 0.02 --runs 1` shows that everything works. The exit code
-is 1 when a figure is over its limit, or when a control is within all of its own.
+Full sizes take hours and want a machine of their own; `--scale 0.02 --runs 1` shows that everything works. The exit
+code is 1 when a figure is over its limit, or when a control is within all of its own.
 """
 
 import argparse
@@ -31,21 +31,32 @@ RUNS = 3
 
 @dataclass(frozen=True)
 class Result:
-    """What came of one scenario: each run's figures, the worst, and what its control came to (None: not played)."""
+    """What came of one scenario: each run's figures, the worst, and what its controls came to, if played."""
 
     name: str
     story: str
     runs: list[list[Figure]]
     worst: list[Figure]
-    control: str | None
-    control_figures: list[Figure] | None
-    control_broke: bool | None
+    controls: list["Controlled"]
     flaws: list[str]
 
     @property
     def holds(self) -> bool:
-        """Return whether every figure is within its limit and the control is not."""
-        return not self.flaws and all(figure.holds for figure in self.worst) and self.control_broke is not False
+        """Return whether every figure is within its limit and no control is."""
+        return (
+            not self.flaws
+            and all(figure.holds for figure in self.worst)
+            and all(control.broke for control in self.controls)
+        )
+
+
+@dataclass(frozen=True)
+class Controlled:
+    """What a control came to, and whether it broke what it must."""
+
+    story: str
+    figures: list[Figure]
+    broke: bool
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -89,18 +100,18 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def _played(scenario: Scenario, asked: argparse.Namespace, console: Console) -> Result:
     console.print(f"[bold]{scenario.name}[/]: {scenario.story}")
-    runs, flaws = [], []
+    runs, flaws = list[list[Figure]](), list[str]()
     for run in range(0 if asked.only_controls else asked.runs):
         figures, flaw = _run(scenario.play, f"{scenario.name}-{run}", asked.seed + run, asked, console)
         runs.append(figures)
         flaws += [f"run {run}: {flaw}"] if flaw else []
-    control, of_control, broke = scenario.control, None, None
-    if control is not None and not asked.no_controls:
-        of_control, flaw = _run(control.play, f"{scenario.name}-control", asked.seed, asked, console)
-        broke = any(not figure.holds for figure in of_control if figure.name in control.breaks)
+    controlled = []
+    for number, control in enumerate(() if asked.no_controls else scenario.controls):
+        figures, flaw = _run(control.play, f"{scenario.name}-control-{number}", asked.seed, asked, console)
+        broke = any(not figure.holds for figure in figures if figure.name in control.breaks)
+        controlled.append(Controlled(control.story, figures, broke))
         flaws += [f"control: {flaw}"] if flaw else []
-    story = None if control is None else control.story
-    return Result(scenario.name, scenario.story, runs, worst_of(runs), story, of_control, broke, flaws)
+    return Result(scenario.name, scenario.story, runs, worst_of(runs), controlled, flaws)
 
 
 def _run(play: Play, name: str, seed: int, asked: argparse.Namespace, console: Console) -> tuple[list[Figure], str]:
@@ -140,10 +151,10 @@ def _table(results: Sequence[Result]) -> Table:
                 "" if figure.limit is None else f"{figure.limit:g}",
                 "" if figure.limit is None else "ok" if figure.holds else "[bold red]over[/]",
             )
-        if result.control_figures is not None:
-            shown = ", ".join(f"{figure.name} {figure.value:g}" for figure in result.control_figures if figure.value)
-            verdict = "fails, as it must" if result.control_broke else "[bold red]does not fail[/]"
-            table.add_row(result.name if not result.worst else "", f"control: {result.control}", shown, "", verdict)
+        for control in result.controls:
+            shown = ", ".join(f"{figure.name} {figure.value:g}" for figure in control.figures if figure.value)
+            verdict = "fails, as it must" if control.broke else "[bold red]does not fail[/]"
+            table.add_row("" if result.worst else result.name, f"control: {control.story}", shown, "", verdict)
         for flaw in result.flaws:
             table.add_row("", f"[bold red]{flaw}[/]", "", "", "")
     return table

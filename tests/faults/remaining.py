@@ -37,11 +37,14 @@ class Remaining:
     held: frozenset[Owed]
 
 
-def remaining(bootstrap: str) -> Remaining:
-    """Return what stands on the topics now; raises KafkaException when the brokers do not answer for some time."""
+def remaining(bootstrap: str, *, workers: str = WORKERS) -> Remaining:
+    """Return what stands on the topics now, for this group of workers.
+
+    Raises KafkaException when the brokers do not answer for some time.
+    """
     for left in reversed(range(_TRIES)):
         try:
-            return _remaining(Topics(bootstrap))
+            return _remaining(Topics(bootstrap), workers)
         except KafkaException:
             if not left:
                 raise
@@ -49,17 +52,17 @@ def remaining(bootstrap: str) -> Remaining:
     raise AssertionError("unreachable")
 
 
-def _remaining(topics: "Topics") -> Remaining:
+def _remaining(topics: "Topics", workers: str) -> Remaining:
     letters = topics.read(DEAD_LETTERS)
     outcomes = topics.read(ATTEMPTS)
     dead = {_owed(decode(DeadLetter, message.value()).delivery) for message in letters}
     attempts = (decode(Attempt, message.value()) for message in outcomes)
     held = {(each.event_id, each.subscription_id) for each in attempts if each.state is AttemptState.HELD}
     waiting: set[Owed] = set()
-    for message in topics.read(EVENTS, unread_by=WORKERS):
+    for message in topics.read(EVENTS, unread_by=workers):
         waiting.add((decode(Event, message.value()).id, ""))
     for topic in (DELIVER, REPLAY):
-        waiting |= {_owed(decode(Delivery, message.value())) for message in topics.read(topic, unread_by=WORKERS)}
+        waiting |= {_owed(decode(Delivery, message.value())) for message in topics.read(topic, unread_by=workers)}
     for topic in topics.waiting_tiers():
         waiting |= {_owed(decode(Delivery, message.value())) for message in topics.read(topic, unread_by=MOVERS)}
     return Remaining(frozenset(dead), frozenset(waiting | _behind(topics)), frozenset(held))

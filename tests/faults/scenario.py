@@ -1,4 +1,4 @@
-"""A fault as the runner plays it: a story, its figures with their limits, and a control that must break one of them."""
+"""A fault as the runner plays it: a story, its figures with their limits, and controls that must break one of them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -39,4 +39,4 @@ class Scenario:
     name: str
     story: str
     play: Play
-    control: Control | None = None
+    controls: tuple[Control, ...] = ()

@@ -16,7 +16,7 @@ from producers import Publisher
 from tests.faults.account import Account
 from tests.faults.arrivals import Pair, Received, receiving, wait_for
 from tests.faults.loading import Load
-from tests.faults.remaining import remaining
+from tests.faults.remaining import WORKERS, remaining
 from tests.faults.scenario import Setting
 
 WAITS = "2s,5s,10s,30s,1m,2m"
@@ -36,6 +36,8 @@ class Stage:
     organization: str = field(default_factory=lambda: f"org_{uuid4().hex[:12]}")
     subscriptions: dict[str, str] = field(default_factory=dict)
     """The id of each path's subscription."""
+    group: str = WORKERS
+    """Whose acknowledgements say what was not read yet."""
 
     @property
     def headers(self) -> dict[str, str]:
@@ -114,7 +116,7 @@ class Stage:
         taken = frozenset(self.received.taken)
         if owed <= taken:
             return Account(owed, taken, twice=dict(self.received.twice))
-        there = remaining(self.stack.bootstrap_servers)
+        there = remaining(self.stack.bootstrap_servers, workers=self.group)
         unrouted = {event for event, subscription in there.waiting if not subscription}
         paths = {subscription: path for path, subscription in self.subscriptions.items()}
 

@@ -3,6 +3,12 @@
 from typing import Final
 
 from tests.faults.scenario import Scenario
-from tests.faults.scenarios import workers
+from tests.faults.scenarios import brokers, database, deploys, processes, workers
 
-ALL: Final[tuple[Scenario, ...]] = (*workers.SCENARIOS,)
+ALL: Final[tuple[Scenario, ...]] = (
+    *workers.SCENARIOS,
+    *deploys.SCENARIOS,
+    *brokers.SCENARIOS,
+    *database.SCENARIOS,
+    *processes.SCENARIOS,
+)

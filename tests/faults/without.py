@@ -1,0 +1,143 @@
+"""Our processes with one mechanism taken out: the controls of the faults that this mechanism protects from.
+
+`python -m tests.faults.without MECHANISM ARGUMENT…` runs `hookline ARGUMENT…` without it. Each replaces one function of
+ours before anything runs; a name that is not there any more fails at once, and then the control is to be thought over.
+`python -m tests.faults.without new-release TOPIC FILE worker` is the next release, which reads one topic more and notes
+which partitions of it it was given records of.
+"""
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+
+def reports() -> None:
+    """The API answers 202 at once, before Kafka has the event, and batches for half a second as fast producers do."""
+    from api.events import publishing
+    from producers import publisher
+    from producers import records as producer_module
+
+    make = producer_module.RecordProducer
+
+    def batching(*arguments: Any, **settings: Any) -> Any:
+        return make(*arguments, **{**settings, "linger_ms": 500})
+
+    async def publish(self: Any, event: Any, traceparent: str | None) -> Any:
+        self._enter()
+        self._publisher.publish_event(event, traceparent=traceparent, on_published=self._leave)
+        return event.id
+
+    _replace(publisher, "RecordProducer", batching)
+    _replace(publishing.EventPublishing, "publish", publish)
+
+
+def all_copies() -> None:
+    """Whatever is produced counts as published when one broker has it, not when all that are in sync do."""
+    import confluent_kafka
+
+    from producers import records
+
+    make = confluent_kafka.Producer
+
+    def of_one(config: dict[str, Any], *arguments: Any) -> Any:
+        return make({**config, "acks": "1", "enable.idempotence": False}, *arguments)
+
+    _replace(records, "Producer", of_one)
+
+
+def waiting() -> None:
+    """The mover moves a record on as soon as it has read it."""
+    from processors import mover
+
+    _replace(mover, "released_at", lambda *_, **__: 0.0)
+    _replace(mover, "next_tier", lambda *_: None)
+
+
+def positions() -> None:
+    """The projector writes what it read without noting in the same transaction how far it came."""
+    from api.projection import writing
+
+    async def move_nothing(*_: Any) -> None:
+        await asyncio.sleep(0)
+
+    _replace(writing, "move_on", move_nothing)
+
+
+def topics_in_names() -> None:
+    """A worker's static member is named by its slot alone, whatever topics it reads (FAUST.md, F17)."""
+    from processors import app
+
+    _replace(app, "instance_id", lambda settings, *_: f"{settings.worker_group}-{settings.worker_slot}")
+
+
+def nothing() -> None:
+    """Leave everything as it is."""
+
+
+def read_one_more(topic: str, file: str) -> None:
+    """Make the worker one that reads `topic` too, under a name that says so where names do."""
+    from processors import app as of_faust
+    from processors import worker
+
+    new_app, name = of_faust.new_app, of_faust.instance_id
+
+    def with_one_more(settings: Any, kafka: Any) -> Any:
+        app = new_app(settings, kafka)
+
+        async def note(stream: Any) -> None:
+            async for event in stream.events():
+                await asyncio.to_thread(_append, Path(file), f"{event.message.partition} {os.getpid()}\n")
+
+        app.agent(of_faust.raw_topic(app, topic, settings.partitions), name="one-more")(note)
+        return app
+
+    _replace(worker, "new_app", with_one_more)
+    _replace(of_faust, "instance_id", lambda settings, *_: name(settings, (*of_faust.TOPICS, topic)))
+
+
+MECHANISMS: Final[dict[str, Callable[[], None]]] = {
+    "reports": reports,
+    "all-copies": all_copies,
+    "waiting": waiting,
+    "positions": positions,
+    "topics-in-names": topics_in_names,
+    "nothing": nothing,
+}
+
+
+def command_without(mechanism: str, *arguments: str, new_release: tuple[str, Path] | None = None) -> Sequence[str]:
+    """Return the command line of a process without a mechanism, in its next release if one is given (topic, file)."""
+    argv = [sys.executable, "-m", "tests.faults.without", mechanism]
+    if new_release is not None:
+        argv += ["new-release", new_release[0], str(new_release[1])]
+    return [*argv, *arguments]
+
+
+def _append(file: Path, line: str) -> None:
+    with file.open("a") as out:
+        out.write(line)
+
+
+def _replace(where: Any, name: str, by: object) -> None:
+    getattr(where, name)  # raises when it is called otherwise today
+    setattr(where, name, by)
+
+
+def main() -> None:
+    """Take it out, then be the `hookline` command."""
+    from compose.command import main as hookline
+
+    mechanism, *arguments = sys.argv[1:]
+    MECHANISMS[mechanism]()
+    if arguments[0] == "new-release":
+        _, topic, file, *arguments = arguments
+        read_one_more(topic, file)
+    sys.argv = ["hookline", *arguments]
+    hookline()
+
+
+if __name__ == "__main__":
+    main()
