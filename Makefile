@@ -20,7 +20,7 @@ PROCESSES ?= 2
 WHOLLY_COVERED := schemas/signing.py,schemas/sealing.py,schemas/addresses.py,schemas/urls.py,processors/routing.py,processors/retries.py,processors/acks.py,processors/dialling.py,processors/judging.py,processors/own_addresses.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench fuzz verifiers openapi settings lock clean
+.PHONY: help setup demo test lint bench fuzz faults verifiers openapi settings lock clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -49,6 +49,10 @@ bench: $(TOOLS)/ready ## deliveries/s and latencies on this machine, and its lim
 
 fuzz: $(TOOLS)/ready ## 10,000 requests made from the API's own description; SEED=… INPUTS=… to choose
 	$(BIN)/python -m tests.fuzz $(if $(INPUTS),--inputs $(INPUTS)) $(if $(SEED),--seed $(SEED))
+
+faults: $(TOOLS)/ready ## what breaks, on purpose: hours; FAULTS=… RUNS=… SEED=… SCALE=… JSON=… to choose
+	$(BIN)/python -m tests.faults $(FAULTS) $(if $(RUNS),--runs $(RUNS)) $(if $(SEED),--seed $(SEED)) \
+		$(if $(SCALE),--scale $(SCALE)) $(if $(JSON),--json $(JSON))
 
 verifiers: $(TOOLS)/ready ## signatures judged by libraries of Python, JavaScript and Go; needs Node 20+ and Go 1.24+
 	@$(BIN)/python -m tests.verifiers

@@ -1,0 +1,25 @@
+"""The short form of `make faults`: some of its faults, small, once each; nothing may be lost here either.
+
+Controls and full sizes are `make faults`, which takes hours; what a figure of time is limited to is asked there.
+"""
+
+from pathlib import Path
+
+import pytest
+
+from tests.faults.scenario import Setting
+from tests.faults.scenarios import ALL
+
+pytestmark = [pytest.mark.flow, pytest.mark.kafka, pytest.mark.postgres, pytest.mark.alone, pytest.mark.timeout(240)]
+
+SEED = 5
+OF_EVERY_MACHINE = {"lost", "dead-lettered or held", "still waiting", "sent twice, %"}
+
+
+@pytest.mark.parametrize(("name", "scale"), [("kills", 0.04), ("processes", 0.1)])
+def test_nothing_is_lost(name: str, scale: float, servers_folder: Path) -> None:
+    scenario = next(each for each in ALL if each.name == name)
+    figures = scenario.play(Setting(servers_folder / f"faults-{name}", SEED, scale, print))
+    over = [figure for figure in figures if not figure.holds and not figure.name.endswith(", s")]
+    assert not over
+    assert {figure.name for figure in figures} >= OF_EVERY_MACHINE
