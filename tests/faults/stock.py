@@ -64,5 +64,5 @@ def stock_app(receiver: str, paths: Sequence[str]) -> Any:
 if __name__ == "__main__":
     _, of_receiver, *to = sys.argv
     port = Path(of_receiver, "port").read_text()
-    sys.argv = ["faust", "worker", "--without-web", "-l", "warning"]
+    sys.argv = ["faust", "worker", "--without-web", "-l", "warn"]
     stock_app(f"http://127.0.0.1:{port}", to).main()
