@@ -31,11 +31,13 @@ Json = dict[str, str | int | float]
 class Behaviour:
     """How a path answers: with `status`, `hang_s` late, and with 503 to the first so many arrivals or to a share.
 
-    `fail_first` counts the arrivals of one webhook; `fail_share` is a probability, drawn for each arrival.
+    `fail_first` counts the arrivals of one webhook; `hang_share` and `fail_share` are probabilities, drawn for each
+    arrival.
     """
 
     status: int = 204
     hang_s: float = 0.0
+    hang_share: float = 1.0
     fail_first: int = 0
     fail_share: float = 0.0
 
@@ -90,10 +92,10 @@ class Endpoints:
         self._times[path, webhook_id, replay] += 1
         times = self._times[path, webhook_id, replay]
         how = self._behaviours[path]
-        fails = times <= how.fail_first
-        if not fails and how.fail_share:
-            fails = random.Random(f"{self._seed}|{path}|{webhook_id}|{replay}|{times}").random() < how.fail_share
-        return times, 503 if fails else how.status, how.hang_s
+        chance = random.Random(f"{self._seed}|{path}|{webhook_id}|{replay}|{times}")
+        fails = chance.random() < how.fail_share or times <= how.fail_first
+        hangs = chance.random() < how.hang_share
+        return times, 503 if fails else how.status, how.hang_s if hangs else 0.0
 
 
 class Webhooks(Requests):

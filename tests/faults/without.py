@@ -52,8 +52,14 @@ def waiting() -> None:
     """The mover moves a record on as soon as it has read it."""
     from processors import mover
 
-    _replace(mover, "released_at", lambda *_, **__: 0.0)
-    _replace(mover, "next_tier", lambda *_: None)
+    read = mover.Mover._waiting
+
+    def overdue(self: Any, *arguments: Any) -> Any:
+        waiting = read(self, *arguments)
+        waiting.at = waiting.due_at = 0.0
+        return waiting
+
+    _replace(mover.Mover, "_waiting", overdue)
 
 
 def positions() -> None:

@@ -69,7 +69,8 @@ def _killed(setting: Setting, commands: Mapping[str, Sequence[str | Path]]) -> l
         ended = _replay_ended(stage, replay)
         wait_until_logged(stage, account.owed, within_s=_WITHIN_S)
         found = logged(stage)
-        replayed = [count for (of, (event, _)), count in stage.received.taken_by_replay.items() if of == replay]
+        replayed = {pair: count for (of, pair), count in stage.received.taken_by_replay.items() if of == replay}
+        again = sum(replayed.values()) - len(replayed)
         return [
             *account.figures(),
             Figure("subscriptions accepted and not in force", _not_in_force(stage, made), 0),
@@ -78,9 +79,9 @@ def _killed(setting: Setting, commands: Mapping[str, Sequence[str | Path]]) -> l
             Figure("rows doubled or miscounted", found.doubled + found.miscounted, 0),
             Figure("attempts before they were due", found.early, 0),
             Figure("earliest retry, s too early", round(_earliest_s(stage), 3), 0),
-            Figure("replay: deliveries missing", len(chosen) - len(replayed), 0),
+            Figure("replay: deliveries missing", len(chosen - replayed.keys()), 0),
             Figure("replay: not said to have succeeded", ended["total"] - ended["succeeded"], 0),
-            Figure("replay: sent twice, %", round(100 * (sum(replayed) / max(1, len(replayed)) - 1), 2)),
+            Figure("replay: sent twice, %", round(100 * again / max(1, len(replayed)), 2)),
         ]
 
 

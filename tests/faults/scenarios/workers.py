@@ -27,14 +27,14 @@ CHANGE_EVERY_S: Final = 6.0
 PAUSED_S: Final = 12.0  # the session is over after 6
 LONGEST_STALL_S: Final = 15.0
 SLOW: Final = "/9"
-SLOW_S: Final = 0.5  # so that a kill always finds something in flight, in front of what is done
+SLOWLY: Final = Behaviour(hang_s=2.0, hang_share=0.2)  # a kill always finds something in flight before what is done
 STOCK_QUIET_S: Final = 240.0  # a member that was killed keeps its partitions for 60 s on Faust's defaults, each of them
 HANGS: Final = "/hangs"
 HANGS_TIMEOUT_S: Final = 5
 
 
 def kills(setting: Setting) -> list[Figure]:
-    """Three workers, one killed every 3 s in rotation; one endpoint of ten takes half a second."""
+    """Three workers, one killed every 3 s in rotation; one endpoint of ten is slow at times."""
     with staged(setting, workers=3) as stage:
         return _killed(stage).figures(most_twice=MOST_TWICE)
 
@@ -49,14 +49,17 @@ def kills_with_one_hanging(setting: Setting) -> list[Figure]:
 
 
 def kills_of_stock_faust(setting: Setting) -> list[Figure]:
-    """The same kills of a worker on Faust's defaults."""
-    with staged(setting, workers=3, commands=stock_commands(3, setting.folder)) as stage:
+    """The same kills of a worker on Faust's defaults, from its first record on: it commits past what is in flight (F1).
+
+    It knows its paths from its command line; nothing has to be in force first.
+    """
+    with staged(setting, workers=3, commands=stock_commands(3, setting.folder), in_force=False) as stage:
         stage.group = GROUP
         return _killed(stage, quiet_s=STOCK_QUIET_S).figures(most_twice=MOST_TWICE)
 
 
 def _killed(stage: Stage, mend: Callable[[], None] = lambda: None, *, quiet_s: float = 30.0) -> Account:
-    stage.received.behave(SLOW, Behaviour(hang_s=SLOW_S))
+    stage.received.behave(SLOW, SLOWLY)
     deliveries = stage.setting.scaled(DELIVERIES, at_least=1000)
     count = 0
     per_s = min(PER_S, deliveries / SHORTEST_LOAD_S)
@@ -151,13 +154,13 @@ SCENARIOS: Final = (
         "kills",
         "kill -9 of one of 3 workers in rotation every 3 s, 50,000 deliveries",
         kills,
-        (Control("stock Faust", kills_of_stock_faust, ("lost", "still waiting")),),
+        (Control("stock Faust", kills_of_stock_faust, ("lost",)),),
     ),
     Scenario(
         "kills-hanging",
         "the same with one endpoint hanging",
         kills_with_one_hanging,
-        (Control("stock Faust, nobody hanging", kills_of_stock_faust, ("lost", "still waiting")),),
+        (Control("stock Faust, nobody hanging", kills_of_stock_faust, ("lost",)),),
     ),
     Scenario("stops", "SIGTERM × 30 under load", stops),
     Scenario("churn", "10 joins and leaves in 60 s", churn),
