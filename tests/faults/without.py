@@ -63,13 +63,24 @@ def waiting() -> None:
 
 
 def positions() -> None:
-    """The projector writes what it read without noting in the same transaction how far it came."""
+    """The projector's position is where it read, not where it wrote: on a restart it begins ten records further on."""
+    from api.projection import positions as of_positions
     from api.projection import writing
 
-    async def move_nothing(*_: Any) -> None:
-        await asyncio.sleep(0)
+    written = of_positions.positions_of
 
-    _replace(writing, "move_on", move_nothing)
+    async def read(*arguments: Any) -> Any:
+        return {place: offset + 10 * (offset > 0) for place, offset in (await written(*arguments)).items()}
+
+    async def move_on(connection: Any, moves: Any) -> None:
+        for move in moves:
+            await connection.execute(
+                "UPDATE log_positions SET next_offset = $1 WHERE topic = $2 AND partition = $3",
+                *(move.upto, move.topic, move.partition),
+            )
+
+    _replace(writing, "positions_of", read)
+    _replace(writing, "move_on", move_on)
 
 
 def topics_in_names() -> None:

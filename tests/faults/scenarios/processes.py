@@ -46,7 +46,7 @@ def kills_without_waiting(setting: Setting) -> list[Figure]:
 
 
 def kills_without_positions(setting: Setting) -> list[Figure]:
-    """A control: the projector does not note how far it came."""
+    """A control: the projector notes how far it read."""
     return _killed(setting, {"projector": command_without("positions", "projector")})
 
 
@@ -165,9 +165,7 @@ SCENARIOS: Final = (
         (
             Control("an API that does not wait for Kafka's report", kills_without_reports),
             Control("a mover that does not wait", kills_without_waiting, ("earliest retry, s too early",)),
-            Control(
-                "a projector that does not note its position", kills_without_positions, ("rows doubled or miscounted",)
-            ),
+            Control("a projector that notes what it read as written", kills_without_positions, ("rows missing",)),
         ),
     ),
 )
