@@ -2,6 +2,7 @@
 
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 import httpx
@@ -22,7 +23,7 @@ FULL_RATE_WITHIN_S: Final = 30.0
 PER_S: Final = 200
 LEADERS_KILLED: Final = 10
 LEADER_DOWN_S: Final = 5.0
-POSTS_WITH_TWO_DOWN: Final = 5
+POSTS_WITH_TWO_DOWN: Final = 20  # a third of the partitions is led by the broker that is left
 THREE_COPIES: Final = {"HOOKLINE_REPLICATION_FACTOR": "3"}
 _WINDOW_S: Final = 2.0
 _GIVE_UP_S: Final = 120.0
@@ -112,10 +113,12 @@ def _two_down(stage: Stage, cluster: KafkaCluster) -> tuple[Counter[int], dict[s
     accepted: dict[str, float] = {}
     for broker in cluster.brokers[:2]:
         broker.kill()
-    with httpx.Client(base_url=stage.stack.api_url, headers=stage.headers, trust_env=False, timeout=30) as api:
-        for number in range(POSTS_WITH_TWO_DOWN):
-            body = {"type": "user.created", "data": {"id": f"two-down-{number}"}}
-            answer = api.post("/api/v1/events", json=body)
+    with stage.api() as api, ThreadPoolExecutor(POSTS_WITH_TWO_DOWN) as pool:
+
+        def post(number: int) -> httpx.Response:
+            return api.post("/api/v1/events", json={"type": "user.created", "data": {"id": f"two-down-{number}"}})
+
+        for answer in pool.map(post, range(POSTS_WITH_TWO_DOWN)):
             answers[answer.status_code] += 1
             if answer.status_code == 202:
                 accepted[answer.json()["id"]] = time.time()
