@@ -18,7 +18,7 @@ from schemas.topics import DELIVER, EVENTS, REPLAY
 
 TOPICS: Final = (EVENTS, DELIVER, REPLAY)  # each has a stream of its own
 MOST_POLLED: Final = 400  # records a poll and partition
-_BUFFER: Final = 16_384  # records that a stream's queue holds; checked against the polls below (F10)
+_BUFFER: Final = 65_536  # records that a stream's queue holds; checked against the polls below (F10)
 _PRESSURE: Final = 0.2  # what is left of a queue when Faust's flow control begins
 
 
