@@ -184,24 +184,22 @@ class Scanner:
             self._consumer = None
 
 
-def _by_subscription(job: Scan) -> dict[bytes, list[tuple[str | None, Want]]]:
-    lanes: defaultdict[bytes, list[tuple[str | None, Want]]] = defaultdict(list)
+def _by_subscription(job: Scan) -> dict[bytes, dict[str | None, Want]]:
+    lanes: defaultdict[bytes, dict[str | None, Want]] = defaultdict(dict)
     for (subscription, key), want in job.wants.items():
-        lanes[subscription].append((key, want))
+        lanes[subscription][key] = want
     return dict(lanes)
 
 
-def _offer(message: Message, lanes: dict[bytes, list[tuple[str | None, Want]]]) -> None:
+def _offer(message: Message, lanes: dict[bytes, dict[str | None, Want]]) -> None:
     wanting = lanes.get(message.key() or b"")
     if wanting is None:
         return
-    offset = cast(int, message.offset())
-    taken: Taken | None = None
-    for key, want in wanting:
-        if want.is_full or offset < want.position:
-            continue
-        taken = taken or taken_of(message)
-        if key is None or ordering_key(taken) == key:
+    taken = taken_of(message)
+    offset, key = taken.position.offset, ordering_key(taken)
+    for each in {None, key}:
+        want = wanting.get(each)
+        if want is not None and not want.is_full and offset >= want.position:
             want.take(taken)
 
 
