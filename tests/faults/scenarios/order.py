@@ -65,7 +65,7 @@ def _order_figures(stage: Stage, load: Load, *, has_sequence: bool) -> list[Figu
     stall_s = longest_gap_s(times, since=load.began_at, until=max(times))
     figures = [
         Figure("inversions", len(inversions(arrivals, load)), 0),
-        Figure("deliveries/s, all of the run", round(len(load.accepted) / took_s)),
+        Figure("deliveries/s over all of the run", round(len(load.accepted) / took_s)),
         Figure("longest stall, s", round(stall_s, 1), LONGEST_STALL_S),
     ]
     if has_sequence:
