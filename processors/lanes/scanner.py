@@ -76,6 +76,9 @@ class Scanner:
             "auto.offset.reset": "error",  # no jump to the end: what retention took meanwhile is seen in the next pass
             "fetch.wait.max.ms": 20,
             "fetch.message.max.bytes": 1024 * 1024,
+            # A client with a full queue fetches nothing for so long, of the next job neither; its 1 s of its own accord
+            # was as long as a pass, and then no pass ever read a record.
+            "fetch.queue.backoff.ms": 10,
             "queued.max.messages.kbytes": 4096,  # what is fetched beyond the last record wanted is thrown away
         }
         self._handover = handover
@@ -143,10 +146,7 @@ class Scanner:
             # One, then what else is there: waiting for a whole batch takes 0.1 s wherever the log ends.
             messages = consumer.consume(1, timeout=_POLL_S) + consumer.consume(_BATCH, timeout=0)
             now = time.monotonic()
-            if not messages and now - heard_at > _SILENCE_S:
-                log.warning("scanner.silent", topic=job.topic, partition=job.partition, offset=at)
-                self._replace()
-                break
+            before = at
             for message in messages:
                 if message.error() is not None:
                     raise KafkaException(message.error())
@@ -160,7 +160,13 @@ class Scanner:
                 at = offset + 1
                 _offer(message, lanes)
             RECORDS_SCANNED.inc(len(messages))
-            heard_at = now if messages else heard_at
+            if at == before:  # such a pass is not over after a second: nobody would see that the client stands still
+                if now - heard_at > _SILENCE_S:
+                    log.warning("scanner.silent", topic=job.topic, partition=job.partition, offset=at)
+                    self._replace()
+                    break
+                continue
+            heard_at = now
             if all(want.is_full for want in job.wants.values()) or now - began > _LONGEST_PASS_S:
                 break
         return at

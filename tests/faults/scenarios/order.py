@@ -118,7 +118,7 @@ def parked(setting: Setting) -> list[Figure]:
         with stage.load(deliveries=events, deliveries_per_s=200, keys=KEYS) as before:
             before.join()
         stage.settle(before.accepted)
-        stage.received.behave(ORDERED, Behaviour(fail_text=f" {POISONED}"))
+        stage.received.behave(ORDERED, Behaviour(fail_text=f' {POISONED}"'))
         with stage.load(deliveries=events, deliveries_per_s=200, keys=KEYS) as load:
             load.join()
         stage.settle([event for event in load.accepted if load.given[event][0] != POISONED], quiet_s=5.0)
