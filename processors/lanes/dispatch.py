@@ -16,6 +16,7 @@ from typing import Final
 from faust.types import TP
 
 from processors.delivering import Finish, Kept, NotOurs, Turn
+from processors.errors import WorkerError
 from processors.intake import Event, Flow, Taken, headers_of
 from processors.lanes.background import Background
 from processors.lanes.cursor_log import CursorLog
@@ -116,7 +117,13 @@ class Dispatcher:
     # Assignments
 
     def begin(self, generation: int) -> None:
-        """Begin with another assignment, unless it has begun; what of the last one is not acked comes again."""
+        """Begin with another assignment, unless it has begun; what of the last one is not acked comes again.
+
+        One that was let go and is given back in the same generation goes to `on_failure`: a member that joins again
+        while nobody else does keeps its number, and what is late of before could not be told from what comes again.
+        """
+        if 0 <= generation == self._newest and self._generation < 0 and self._accepting:
+            self._on_failure(WorkerError(f"partitions of {self.topic} were taken and given back in one generation"))
         if generation <= self._newest or not self._accepting:
             return
         self.drop()

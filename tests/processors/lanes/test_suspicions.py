@@ -276,3 +276,13 @@ async def test_a_key_that_was_parked_by_a_cursor_and_comes_again_live(yard: Yard
     for key in range(2):
         offsets = [each.offset for each in yard.begun if each.offset % 2 == key]
         assert offsets == sorted(set(offsets))
+
+
+async def test_what_is_given_back_in_the_same_generation_is_begun_by_a_new_process(yard: Yard) -> None:
+    """It stood still until the watchdog saw it: no record of this generation was taken any more."""
+    yard.dispatcher.drop()
+    yard.dispatcher.begin(yard.generation)
+    assert [str(error) for error in yard.failures] == [
+        f"partitions of {yard.topic} were taken and given back in one generation"
+    ]
+    yard.failures.clear()
