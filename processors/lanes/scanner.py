@@ -17,10 +17,10 @@ import structlog
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from processors.intake import Taken
-from processors.lanes.lane import LaneId, ordering_key
+from processors.lanes.lane import LaneId
 from processors.metrics import RECORDS_SCANNED
 from producers.handover import Handover
-from schemas.headers import Headers
+from schemas.headers import ORDERING_KEY, Headers
 from schemas.records import Position
 
 log = structlog.get_logger("processors.lanes")
@@ -201,12 +201,22 @@ def _offer(message: Message, lanes: dict[bytes, dict[str | None, Want]]) -> None
     wanting = lanes.get(message.key() or b"")
     if wanting is None:
         return
-    taken = taken_of(message)
-    offset, key = taken.position.offset, ordering_key(taken)
-    for each in {None, key}:
-        want = wanting.get(each)
-        if want is not None and not want.is_full and offset >= want.position:
+    offset = cast(int, message.offset())
+    wants = [wanting[None]] if None in wanting else []
+    if len(wanting) > len(wants) and (key := _key_of(message)) is not None and key in wanting:
+        wants.append(wanting[key])
+    wants = [want for want in wants if not want.is_full and offset >= want.position]
+    if wants:
+        taken = taken_of(message)  # costs most of it, and most records are wanted by nobody
+        for want in wants:
             want.take(taken)
+
+
+def _key_of(message: Message) -> str | None:
+    for name, value in cast(Headers, message.headers() or []):
+        if name == ORDERING_KEY:
+            return (value or b"").decode(errors="replace")
+    return None
 
 
 def taken_of(message: Message) -> Taken:
