@@ -3,10 +3,11 @@
 from typing import Final
 
 from tests.faults.scenario import Scenario
-from tests.faults.scenarios import brokers, database, deploys, processes, workers
+from tests.faults.scenarios import brokers, database, deploys, order, processes, workers
 
 ALL: Final[tuple[Scenario, ...]] = (
     *workers.SCENARIOS,
+    *order.SCENARIOS,
     *deploys.SCENARIOS,
     *brokers.SCENARIOS,
     *database.SCENARIOS,
