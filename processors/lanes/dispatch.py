@@ -15,7 +15,6 @@ from typing import Final
 
 from faust.types import TP
 
-from processors.delivering import Finish, Kept, NotOurs, Turn
 from processors.errors import WorkerError
 from processors.intake import Event, Flow, Taken, headers_of
 from processors.lanes.background import Background
@@ -31,6 +30,7 @@ from processors.lanes.rereading import Rereading
 from processors.lanes.scanner import Scanner
 from processors.lanes.standing import Standing
 from processors.metrics import LANES_BEHIND
+from processors.turn import Finish, Kept, NotOurs, Turn
 from schemas.ids import OrganizationId, SubscriptionId
 from schemas.records import Cursor, Ordering, Position, Subscription
 

@@ -5,7 +5,7 @@ from typing import Final
 
 import orjson
 
-from processors.delivering import Kept, Turn
+from processors.turn import Kept, Turn
 from schemas.ids import (
     OrganizationId,
     SubscriptionId,

@@ -8,8 +8,8 @@ from contextlib import suppress
 
 import pytest
 
-from processors.delivering import Finish, NotOurs
 from processors.lanes.limits import Limits
+from processors.turn import Finish, NotOurs
 from schemas.headers import TEST
 from schemas.records import Ordering
 from tests.processors.lanes.yard import LIMITS, Begun, Yard, by_counts, yard_on

@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from processors.delivering import Finish
 from processors.lanes import parking
 from processors.lanes.limits import Limits
+from processors.turn import Finish
 from schemas.headers import TEST
 from schemas.records import Cursor, Ordering
 from tests.processors.lanes.yard import Begun, Yard, yard_on

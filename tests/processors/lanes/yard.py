@@ -14,7 +14,6 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 from faust.types import TP
 
-from processors.delivering import Finish, Kept, Turn
 from processors.intake import Event, Taken
 from processors.lanes.breaker import BreakerSettings
 from processors.lanes.cursor_log import CursorLog
@@ -23,6 +22,7 @@ from processors.lanes.dispatch import Dispatcher, Takeover
 from processors.lanes.gates import Gates
 from processors.lanes.limits import Limits
 from processors.lanes.scanner import Scanner
+from processors.turn import Finish, Kept, Turn
 from producers.handover import Handover, LoopProducer
 from producers.records import Outgoing, RecordProducer
 from schemas.codec import decode
