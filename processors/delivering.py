@@ -9,8 +9,6 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
 
-import structlog
-
 from processors.endpoints import Endpoints
 from processors.errors import Unsendable
 from processors.index import IndexFollower
@@ -40,8 +38,6 @@ from schemas.records import (
     Subscription,
 )
 from schemas.waits import Schedule
-
-log = structlog.get_logger("processors.delivering")
 
 STAGE: Final = "deliver"
 
