@@ -3,7 +3,7 @@
 from typing import Final
 
 from tests.faults.scenario import Scenario
-from tests.faults.scenarios import brokers, database, deploys, processes, workers
+from tests.faults.scenarios import brokers, database, deploys, million, poisoned, processes, receivers, tiers, workers
 
 ALL: Final[tuple[Scenario, ...]] = (
     *workers.SCENARIOS,
@@ -11,4 +11,8 @@ ALL: Final[tuple[Scenario, ...]] = (
     *brokers.SCENARIOS,
     *database.SCENARIOS,
     *processes.SCENARIOS,
+    *poisoned.SCENARIOS,
+    *receivers.SCENARIOS,
+    *tiers.SCENARIOS,
+    *million.SCENARIOS,
 )
