@@ -49,8 +49,11 @@ def _waiting(setting: Setting, commands: Mapping[str, Sequence[str | Path]]) -> 
     with staged(setting, paths=LIVE, env=_SETTINGS, commands=commands, idle=("projector",)) as stage:
         before_s, worker_before, mover_before = _restarted(stage)
         live = dict(stage.subscriptions)
-        stage.subscribe(*PAUSED, paused=True)
+        stage.subscribe(*PAUSED)
         paused = [stage.subscriptions[path] for path in PAUSED]
+        with stage.api() as api:
+            for one in paused:
+                api.post(f"/api/v1/subscriptions/{one}/pause").raise_for_status()
         stage.subscriptions = live  # nothing is owed to the others
         time.sleep(2.0)  # in force
         count = setting.scaled(WAITING, at_least=2000)
