@@ -1,4 +1,4 @@
-"""Random sequences of what can happen to a worker and its receivers, shortened by hypothesis when one loses something."""
+"""Random sequences of what can happen to a worker and its receivers, made by hypothesis; none may lose anything."""
 
 from typing import ClassVar
 

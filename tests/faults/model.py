@@ -40,6 +40,7 @@ LIMITS: Final = Limits(live=8, behind=6, cap=3, soft_s=0.3, lane_records=6, shar
 ATTEMPTS: Final = 3
 TIMEOUT_S: Final = 5.0
 _RETRY_AFTER_S: Final = 1.5
+_A_MOMENT_S: Final = 1e-6  # a float's rest of less would never pass
 _DRAINED_WITHIN_S: Final = 600.0  # of the model's time
 _PROCESS: ContextVar["Worker | None"] = ContextVar("process", default=None)
 
@@ -162,9 +163,11 @@ class Log:
         self._writer: Writer | None = None
         self._locks: dict[bytes, asyncio.Lock] = {}
 
-    async def take_over(self, partitions: list[int], *, is_ours: Callable[[], bool] = lambda: True) -> Any:
-        """Claim, and return what stands there."""
+    async def take_over(self) -> dict[int, dict[bytes, Cursor]]:
+        """Claim, and return what stands there; nothing when the partition was taken away meanwhile."""
         await asyncio.sleep(self._world.chance.random() * 0.05)
+        if not self._worker.has_partition:
+            return {}
         folded = self._world.folded()
         epoch = folded.writer[0] + 1
         writer = (epoch, f"{id(self._worker)}")
@@ -173,7 +176,7 @@ class Log:
         self._writer = writer
         return {0: dict(folded.cursors)}
 
-    async def save(self, partition: int, key: bytes, cursor: Cursor | None) -> bool:
+    async def save(self, partition: int, key: bytes, cursor: Cursor | None) -> bool:  # noqa: ARG002 - CursorLog's
         """Write a cursor after a while; return whether it counts after another."""
         writer = self._writer
         if writer is None:
@@ -287,8 +290,8 @@ class Worker:
         for task in tuple(self.tasks):
             task.cancel()
 
-    async def _take_over(self, generation: int) -> Takeover:
-        cursors = await self.log.take_over([0])
+    async def _take_over(self, generation: int) -> Takeover:  # noqa: ARG002 - Takeovers'
+        cursors = await self.log.take_over()
         return Takeover(cursors=cursors, committed={0: self.world.committed})
 
     def _on_failure(self, error: BaseException) -> None:
@@ -339,7 +342,7 @@ class Worker:
         await asyncio.sleep(0.001 + world.chance.random() * 0.03)
         while world.modes[record.subscription] == "hangs":
             left_s = began + TIMEOUT_S - asyncio.get_running_loop().time()
-            if left_s <= 0:
+            if left_s <= _A_MOMENT_S:
                 return Finish.TIMED_OUT
             await _at_most(world.changed.wait(), left_s)
         fails = world.modes[record.subscription] == "fails"
@@ -469,7 +472,7 @@ class Model:
         while True:
             self.worker.feed()
             left_s = until - loop.time()
-            if left_s <= 0:
+            if left_s <= _A_MOMENT_S:
                 return
             await asyncio.sleep(min(left_s, 0.05))
             if self.chance.random() < 0.5:

@@ -91,7 +91,7 @@ def poisons(seed: int) -> "itertools.chain[tuple[str, Poison]]":
             topic = DELIVER if (number + place) % 4 == 3 else EVENTS
             key = chance.choice([None, b"", chance.randbytes(16), b"org_1"])
             codec = CODECS[(number + place) % len(CODECS)]
-            found.append((codec, Poison(kind, topic, key, value, tuple(cast(list[tuple[str, bytes]], headers)))))
+            found.append((codec, Poison(kind, topic, key, value, tuple(headers))))
         return found
 
     return drawn()

@@ -3,7 +3,18 @@
 from typing import Final
 
 from tests.faults.scenario import Scenario
-from tests.faults.scenarios import brokers, database, deploys, million, poisoned, processes, receivers, tiers, workers
+from tests.faults.scenarios import (
+    brokers,
+    database,
+    deploys,
+    million,
+    poisoned,
+    processes,
+    receivers,
+    sequences,
+    tiers,
+    workers,
+)
 
 ALL: Final[tuple[Scenario, ...]] = (
     *workers.SCENARIOS,
@@ -15,4 +26,5 @@ ALL: Final[tuple[Scenario, ...]] = (
     *receivers.SCENARIOS,
     *tiers.SCENARIOS,
     *million.SCENARIOS,
+    *sequences.SCENARIOS,
 )

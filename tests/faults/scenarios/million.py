@@ -129,7 +129,7 @@ def _fill(stage: Stage, paused: Sequence[str], count: int) -> None:
             retry_topic(wait) if waits_in_tier else DELIVER,
             encode(delivery),
             subscription.encode(),
-            headers=delivery_headers(delivery),
+            headers=[*delivery_headers(delivery)],
         )
         if number % 1000 == 0:
             producer.poll(0)

@@ -117,7 +117,8 @@ def _wrong(
     hostile: list[Hostile], ids: dict[str, Hostile], attempts: dict[str, list[Attempt]]
 ) -> tuple[dict[str, str], int]:
     """Return the receivers of which something else was logged than they did, and how many kinds were seen."""
-    wrong, kinds = {}, set()
+    wrong: dict[str, str] = {}
+    kinds: set[tuple[str | None, int | None]] = set()
     for each in hostile:
         found = Counter((attempt.error_kind, attempt.status) for attempt in attempts.get(each.name, []))
         kinds |= found.keys()
