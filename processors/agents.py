@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from processors.app import raw_topic
+from processors.handing_on import take_what_waits
 from processors.intake import Intake
 from processors.lanes.dispatch import Dispatcher
 from processors.metrics import IN_FLIGHT, WAITING
@@ -62,7 +63,9 @@ def _declare(app: Any, name: str, topic: Any, intake: Intake | Dispatcher) -> No
     """Declare an agent. It takes and never waits; acks are ours (`noack`), in order and when it is done."""
 
     async def take(events: Any) -> None:
-        await intake.take_all(events.noack().events())
+        async for event in events.noack().events():
+            intake.take(event)
+            take_what_waits(app, events.channel.queue, intake.take)
 
     take.__qualname__ = name  # what Faust's own log lines call it
     app.agent(topic, name=name)(take)

@@ -11,13 +11,14 @@ import faust
 from faust.types.auth import CredentialsT
 
 from processors.errors import WorkerError
+from processors.handing_on import StraightTransport
 from processors.settings import LONGEST_TIMEOUT, WorkerSettings
 from producers.settings import KafkaSettings
 from schemas.topics import DELIVER, EVENTS, REPLAY
 
 TOPICS: Final = (EVENTS, DELIVER, REPLAY)  # each has a stream of its own
-MOST_POLLED: Final = 100  # records a poll and partition
-_BUFFER: Final = 16_384  # records that a stream's queue holds; checked against the polls below (F10)
+MOST_POLLED: Final = 400  # records a poll and partition
+_BUFFER: Final = 65_536  # records that a stream's queue holds; checked against the polls below (F10)
 _PRESSURE: Final = 0.2  # what is left of a queue when Faust's flow control begins
 
 
@@ -38,7 +39,7 @@ def new_app(settings: WorkerSettings, kafka: KafkaSettings) -> faust.App:
             f"{settings.partitions} partitions are more than one worker's buffer is sized for:"
             f" at most {math.ceil(_PRESSURE * _BUFFER / MOST_POLLED) - 1}"
         )
-    return faust.App(
+    app = faust.App(
         settings.worker_group,
         broker=[f"aiokafka://{server.strip()}" for server in kafka.bootstrap_servers.split(",")],
         broker_credentials=_credentials(kafka),
@@ -72,6 +73,8 @@ def new_app(settings: WorkerSettings, kafka: KafkaSettings) -> faust.App:
         agent_supervisor="mode.CrashingSupervisor",  # on_error= raises TypeError in 0.15.3 (F16)
         reply_create_topic=False,
     )
+    app.transport = StraightTransport(app.conf.broker_consumer, app)
+    return app
 
 
 def raw_topic(app: faust.App, name: str, partitions: int) -> Any:

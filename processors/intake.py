@@ -7,7 +7,7 @@ nothing of a partition is worked off before what an earlier holder finished is k
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
+from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -146,11 +146,6 @@ class Intake:
     def waiting(self) -> int:
         """How many records are queued in memory."""
         return self._waiting
-
-    async def take_all(self, events: AsyncIterator[Event]) -> None:
-        """Take every event as it comes: an agent's body."""
-        async for event in events:
-            self.take(event)
 
     def take(self, event: Event) -> None:
         """Queue one event; never waits."""

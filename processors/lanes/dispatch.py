@@ -7,7 +7,7 @@ stands, its records are acked as they come, and what does not fit into memory is
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -174,11 +174,6 @@ class Dispatcher:
                 self._rereading.if_wanted(lane)
 
     # Taking
-
-    async def take_all(self, events: AsyncIterator[Event]) -> None:
-        """Take every event as it comes: an agent's body."""
-        async for event in events:
-            self.take(event)
 
     def take(self, event: Event) -> None:
         """Take one event; never waits."""

@@ -31,14 +31,15 @@ Json = dict[str, str | int | float]
 class Behaviour:
     """How a path answers: with `status`, `hang_s` late, and with 503 to the first so many arrivals or to a share.
 
-    `fail_first` counts the arrivals of one webhook; `hang_share` and `fail_share` are probabilities, drawn for each
-    arrival.
+    `fail_first` counts the arrivals of one webhook, of a share `of` of them; `hang_share` and `fail_share` are
+    probabilities, drawn for each arrival.
     """
 
     status: int = 204
     hang_s: float = 0.0
     hang_share: float = 1.0
     fail_first: int = 0
+    of: float = 1.0
     fail_share: float = 0.0
 
 
@@ -93,7 +94,9 @@ class Endpoints:
         times = self._times[path, webhook_id, replay]
         how = self._behaviours[path]
         chance = random.Random(f"{self._seed}|{path}|{webhook_id}|{replay}|{times}")
-        fails = chance.random() < how.fail_share or times <= how.fail_first
+        fails = chance.random() < how.fail_share or (
+            times <= how.fail_first and random.Random(f"{self._seed}|{path}|{webhook_id}").random() < how.of
+        )
         hangs = chance.random() < how.hang_share
         return times, 503 if fails else how.status, how.hang_s if hangs else 0.0
 

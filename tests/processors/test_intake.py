@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 
 import pytest
@@ -474,18 +474,6 @@ async def test_stopping_while_it_prepares_begins_nothing() -> None:
     await settled()
     assert bench.prepared[0].cancelled()
     assert (bench.working_on, bench.failures) == ([], [])
-
-
-async def test_an_agents_body_takes_every_event() -> None:
-    bench = Bench()
-
-    async def events() -> AsyncIterator[Event]:
-        for offset in range(3):
-            yield bench.event(offset)
-
-    await bench.intake.take_all(events())
-    await bench.finish(0, 1, 2)
-    assert bench.intake.finished == 3
 
 
 async def test_what_waited_begins_a_few_at_a_time_so_that_answers_are_handled_in_between() -> None:

@@ -25,6 +25,7 @@ NAMES: Final = ("api", "relay", "projector", "mover")  # the replayer lives in t
 PER_S: Final = 150
 POSTED_EVENTS_PER_S: Final = 20
 FAILS: Final = ("/fails-once", "/fails-twice")
+FAILING: Final = 0.2  # of the webhooks to each: more would have a breaker open, which is another story
 REPLAYED: Final = "/0"
 MADE_TYPE: Final = "role.deleted"  # what the subscriptions made meanwhile want
 _WITHIN_S: Final = 120.0
@@ -54,7 +55,7 @@ def _killed(setting: Setting, commands: Mapping[str, Sequence[str | Path]]) -> l
     paths = (*(f"/{number}" for number in range(4)), *FAILS)
     with staged(setting, paths=paths, commands=commands) as stage:
         for times, path in enumerate(FAILS, start=1):
-            stage.received.behave(path, Behaviour(fail_first=times))
+            stage.received.behave(path, Behaviour(fail_first=times, of=FAILING))
         chosen = _delivered_before(stage)
         with stage.load(deliveries_per_s=PER_S) as load, posting(stage, events_per_s=POSTED_EVENTS_PER_S) as posted:
             replay, made = _begin_replay(stage), list[str]()
