@@ -1,5 +1,6 @@
 """A million records wait: in the tiers, and behind subscriptions that are paused. Live events must not notice."""
 
+import random
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -30,7 +31,8 @@ PER_S: Final = 100
 _LIVE_WITHIN_S: Final = 30.0
 _FILLED_WITHIN_S: Final = 300.0
 _STEADY_S: Final = 8.0
-_BODY: Final = b'{"id":"' + b"x" * 300 + b'"}'
+# As hard to compress as ids and names are: of one letter, a fetch of 1 MB would be 15 MB when it is unpacked.
+_BODIES: Final = [b'{"id":"%s"}' % random.Random(number).randbytes(200).hex().encode() for number in range(997)]
 _SETTINGS: Final = {"HOOKLINE_RETRY_WAITS": "1m,5m,15m,1h,6h,24h"}
 _PROBE_EVERY_S: Final = 0.05
 
@@ -147,7 +149,7 @@ def _delivery(stage: Stage, subscription: SubscriptionId, due_at: datetime, *, a
         organization_id=OrganizationId(stage.organization),
         subscription_id=subscription,
         subscription_version=1,
-        body=_BODY,
+        body=_BODIES[hash(event) % len(_BODIES)],
         event_position=Position(topic=EVENTS, partition=0, offset=0),
         event_created_at=due_at,
         due_at=due_at,
