@@ -44,6 +44,7 @@ from schemas.records import (
     DeadLetter,
     Delivery,
     OnExhaustion,
+    Ordering,
     PastAttempt,
     Position,
     Subscription,
@@ -259,7 +260,9 @@ def _kept(
     """Return how a failed ordered delivery waits where it is; None when it is done, given up or held."""
     if outcome.is_success or outcome.is_final or delivery.is_test or outcome.error_kind in _HELD:
         return None
-    blocks = subscription is not None and subscription.on_exhaustion is OnExhaustion.BLOCK
+    if subscription is None or subscription.ordering is Ordering.NONE:
+        return None  # not known where its turn was given, or changed since
+    blocks = subscription.on_exhaustion is OnExhaustion.BLOCK
     if retry is None and not blocks:
         return None
     due_at = outcome.ended_at + schedule.waits[-1] if retry is None else retry.due_at

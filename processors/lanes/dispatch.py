@@ -16,6 +16,7 @@ from typing import Final
 from faust.types import TP
 
 from processors.delivering import Finish, Kept, NotOurs, Turn
+from processors.errors import WorkerError
 from processors.intake import Event, Flow, Taken, headers_of
 from processors.lanes.background import Background
 from processors.lanes.cursor_log import CursorLog
@@ -24,7 +25,7 @@ from processors.lanes.gates import Gates
 from processors.lanes.lane import Lane, LaneId, Running, Share, is_test, ordering_key
 from processors.lanes.limits import Limits
 from processors.lanes.memory import Memory
-from processors.lanes.parking import follow, park, parked_of, too_many_parked
+from processors.lanes.parking import follow, park, parked_of, waits_for_parked
 from processors.lanes.pools import Pools
 from processors.lanes.rereading import Rereading
 from processors.lanes.scanner import Scanner
@@ -116,7 +117,13 @@ class Dispatcher:
     # Assignments
 
     def begin(self, generation: int) -> None:
-        """Begin with another assignment, unless it has begun; what of the last one is not acked comes again."""
+        """Begin with another assignment, unless it has begun; what of the last one is not acked comes again.
+
+        One that was let go and is given back in the same generation goes to `on_failure`: a member that joins again
+        while nobody else does keeps its number, and what is late of before could not be told from what comes again.
+        """
+        if 0 <= generation == self._newest and self._generation < 0 and self._accepting:
+            self._on_failure(WorkerError(f"partitions of {self.topic} were taken and given back in one generation"))
         if generation <= self._newest or not self._accepting:
             return
         self.drop()
@@ -156,6 +163,8 @@ class Dispatcher:
     def _restore(self, share: Share, cursor: Cursor) -> None:
         subscription = cursor.subscription_id.encode()
         lane = self._new_lane(share, (subscription, cursor.key), cursor.organization_id)
+        if cursor.attempt > 1:
+            lane.ordering = Ordering.STRICT  # its head's next attempt is the lane's, whatever the settings say now
         own = None if cursor.key is None else share.behind.get((subscription, None))
         # What its subscription's own lane has not come to, that one hands over.
         self._standing.restore(lane, cursor, share.begins_at if own is None else own.position)
@@ -210,17 +219,25 @@ class Dispatcher:
         if not share.has_begun:
             self._note_first(share, offset)
         lane = self._lane_of(share, taken)
-        if lane.is_missing:
-            lane.last = offset  # it comes with what was passed over before it
-            lane.let_ack(offset)
-        elif offset < lane.position:
+        if offset < lane.position and not lane.is_missing:
             share.complete(offset)  # its cursor says that it is done
         elif is_test(taken):
-            lane.last, lane.position = offset, offset + 1
-            lane.held.add(offset)  # past all that waits: somebody is looking at the answer
-            self._start(lane, taken, is_live=True, key=None)
+            self._start_test(lane, taken)
+        elif lane.is_missing:
+            lane.last = offset  # it comes with what was passed over before it
+            lane.let_ack(offset)
         else:
             self._append(lane, taken)
+
+    def _start_test(self, lane: Lane, taken: Taken) -> None:
+        """Start a test send past all that waits: somebody is looking at the answer."""
+        offset = taken.position.offset
+        lane.last = offset
+        if not lane.is_missing:
+            lane.position = offset + 1
+        lane.tested.add(offset)
+        lane.held.add(offset)
+        self._start(Running(lane, taken, asyncio.get_running_loop().time(), is_live=True, is_test=True))
 
     def _append(self, lane: Lane, taken: Taken) -> None:
         offset, at = taken.position.offset, asyncio.get_running_loop().time()
@@ -246,7 +263,9 @@ class Dispatcher:
     def _queue_read(self, lane: Lane, taken: Taken) -> None:
         """Let a record that was read again into its lane, or after the others of its parked key."""
         at = asyncio.get_running_loop().time()
-        parked = parked_of(lane, taken)
+        if is_test(taken) and (lane.id[1] is not None or taken.position.offset in lane.tested):
+            return  # its subscription's own lane has it, or had it
+        parked = None if is_test(taken) else parked_of(lane, taken)
         if parked is None:
             self._memory.queue(lane, taken, at)
         else:
@@ -286,9 +305,9 @@ class Dispatcher:
         """Start the next record of a lane, or see to it that the lane is offered again when it may have one."""
         now = asyncio.get_running_loop().time()
         settings = self._settings_of(lane.subscription_id)
-        if settings is not None:
-            lane.ordering = settings.ordering
-        if (lane.is_one_by_one and (lane.running or self._waits_for_retry(lane, now))) or too_many_parked(lane):
+        if not _has_its_order(lane, settings) or waits_for_parked(lane):
+            return  # it is offered again when what is open ends, or a key is not parked any more
+        if lane.is_one_by_one and (lane.is_busy or self._waits_for_retry(lane, now)):
             return
         refusal = lane.gate.refusal(settings, now, most=self._limits.cap, behind=lane.is_behind)
         if refusal is not None:
@@ -298,17 +317,16 @@ class Dispatcher:
         if taken is None:
             return
         key = ordering_key(taken) if lane.ordering is Ordering.PER_KEY else None
-        self._start(lane, taken, is_live=not lane.is_cursors, key=key)
+        is_head = lane.is_one_by_one
+        self._start(Running(lane, taken, now, is_live=not lane.is_cursors, key=key, is_head=is_head))
         self._offer(lane)
 
-    def _start(self, lane: Lane, taken: Taken, *, is_live: bool, key: str | None) -> None:
-        loop = asyncio.get_running_loop()
-        now = loop.time()
-        running = Running(lane, taken, now, is_live, key)
-        lane.running[taken.position.offset] = running
-        lane.gate.begin(now, behind=lane.is_behind)
+    def _start(self, running: Running) -> None:
+        lane = running.lane
+        lane.running[running.taken.position.offset] = running
+        lane.gate.begin(running.began_at, behind=lane.is_behind)
         self._pools.begin(running)
-        task = loop.create_task(self._work_off(running))
+        task = asyncio.get_running_loop().create_task(self._work_off(running))
         self._tasks.add(task)
         task.add_done_callback(self._on_done)
 
@@ -347,9 +365,9 @@ class Dispatcher:
         lane, taken = running.lane, running.taken
         turn = Turn(
             is_ours=lambda: not lane.share.dropped,
-            is_ordered=lane.is_one_by_one or running.key is not None,
-            attempt=lane.attempt if lane.is_one_by_one else 1,
-            history=lane.history if lane.is_one_by_one else (),
+            is_ordered=running.is_head or running.key is not None,
+            attempt=lane.attempt if running.is_head else 1,
+            history=lane.history if running.is_head else (),
             is_expired=self._is_expired(taken),
             keep=lambda kept: self._keep(running, kept),
         )
@@ -369,16 +387,17 @@ class Dispatcher:
     def _end(self, running: Running, finish: Finish) -> None:
         lane, offset = running.lane, running.taken.position.offset
         del lane.running[offset]
-        if finish is Finish.KEPT and lane.is_one_by_one:
+        if finish is Finish.KEPT and running.is_head:
             self._memory.put_back(lane, running.taken, running.began_at)
         else:
-            if lane.is_one_by_one:
+            if running.is_head:
                 lane.attempt, lane.history, lane.not_before = 1, (), None
             if lane.is_held(offset):
                 lane.share.complete(offset)
                 self._unbound(lane.share)
         if lane.is_behind:
             self._rereading.if_wanted(lane)
+            self._expire(lane)
             self._standing.leave_if_caught_up(lane)
         elif lane.is_empty:
             self._forget(lane)
@@ -396,7 +415,7 @@ class Dispatcher:
         if lane.share.dropped:
             raise NotOurs
         reason = Reason.BLOCKED if kept.is_blocked else Reason.PARKED
-        if not lane.is_one_by_one:
+        if not running.is_head:
             lane = park(running, self._parked_lane, self._memory)
         lane.attempt, lane.history, lane.not_before = kept.attempt, kept.history, kept.due_at
         if not lane.is_cursors:
@@ -447,9 +466,7 @@ class Dispatcher:
 
     def _look_at(self, lane: Lane, now: float, *, saves: bool) -> None:
         if lane.queue and not lane.is_cursors and now - lane.queue[0][1] > self._limits.soft_s:
-            settings = self._settings_of(lane.subscription_id)
-            refusal = lane.gate.refusal(settings, now, most=self._limits.cap, behind=False)
-            self._go_behind(lane, Reason.SHARE if refusal is None else refusal.reason)
+            self._go_behind(lane, self._why_it_waits(lane, now))
         if lane.is_cursors:
             if saves:
                 self._standing.save_if_moved(lane)
@@ -458,12 +475,22 @@ class Dispatcher:
             self._standing.leave_if_caught_up(lane)
         self._offer(lane)
 
+    def _why_it_waits(self, lane: Lane, now: float) -> Reason:
+        settings = self._settings_of(lane.subscription_id)
+        refusal = lane.gate.refusal(settings, now, most=self._limits.cap, behind=False)
+        if refusal is not None:
+            return refusal.reason
+        if waits_for_parked(lane):
+            return Reason.PARKED
+        return Reason.SHARE if lane.in_turn else Reason.FULL  # in order it takes no more than it does
+
     def _expire(self, lane: Lane) -> None:
         """Turn what has waited for nearly as long as its topic keeps it into `held` outcomes, for replay."""
-        if lane.queue and not lane.running and self._is_expired(lane.queue[0][0]):
+        if lane.is_cursors and lane.queue and not lane.is_busy and self._is_expired(lane.queue[0][0]):
             taken = self._memory.take_next(lane)
             if taken is not None:
-                self._start(lane, taken, is_live=False, key=None)
+                now = asyncio.get_running_loop().time()
+                self._start(Running(lane, taken, now, is_live=False, is_head=lane.is_one_by_one))
 
     def _is_expired(self, taken: Taken) -> bool:
         return 0 < taken.timestamp_s < time.time() - self._limits.held_for_s
@@ -514,7 +541,7 @@ class Dispatcher:
             gate=self._gates.take(subscription_id),
             subscription_id=subscription_id,
             organization=organization or (OrganizationId("") if settings is None else settings.organization_id),
-            ordering=Ordering.NONE if settings is None else settings.ordering,
+            ordering=_ordering_of(settings),
         )
         share.lanes[lane_id] = lane
         return lane
@@ -545,6 +572,23 @@ class Dispatcher:
                 self._standing.save_if_moved(lane)
         await self._background.stop(_SAVED_WITHIN_S)
         return cut
+
+
+def _ordering_of(settings: Subscription | None) -> Ordering:
+    """Return the order to keep: of one that is not known here yet, the strictest that it may have."""
+    return Ordering.STRICT if settings is None else settings.ordering
+
+
+def _has_its_order(lane: Lane, settings: Subscription | None) -> bool:
+    """Let a lane take the order that its settings ask for, once nothing of the old one is open; return False until."""
+    wanted = _ordering_of(settings)
+    if lane.id[1] is not None or lane.ordering is wanted:
+        return True
+    if lane.is_busy:
+        return False
+    if lane.attempt == 1:  # else its head is done first
+        lane.ordering = wanted
+    return True
 
 
 def _failed(finish: Finish) -> bool | None:

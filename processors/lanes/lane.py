@@ -1,7 +1,7 @@
 """One subscription's records of one partition, or those of one parked key: what is queued, open and behind."""
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -17,7 +17,7 @@ from schemas.ids import OrganizationId, SubscriptionId
 from schemas.records import Cursor, Ordering, PastAttempt
 
 LaneId = tuple[bytes, str | None]  # the record's key, which is the subscription's id, and of a parked lane the event's
-_MOST_LOOKED_AT: Final = 64  # queued records of a subscription ordered by key, to find one whose key is free
+_MOST_LOOKED_AT: Final = 256  # queued records of a subscription ordered by key, to find one whose key is free
 
 
 @dataclass(slots=True, eq=False)
@@ -31,7 +31,7 @@ class Share:
     next_offset: int = 0
     has_begun: bool = False  # whether a record came in this generation
     begins_at: int = 0  # what is before is not coming: it is committed
-    parked: int = 0  # those of them that are a key's
+    parked: Counter[bytes] = field(default_factory=Counter)  # by subscription, how many of them are a key's
     bytes: int = 0
     is_paused: bool = False
     is_scanning: bool = False
@@ -46,13 +46,18 @@ class Share:
 
 @dataclass(slots=True, eq=False)
 class Running:
-    """An attempt that is open, or waits for its outcome to be recorded."""
+    """An attempt that is open, or waits for its outcome to be recorded.
+
+    What it began as it ends as, whatever its subscription's `ordering` says by then.
+    """
 
     lane: "Lane"
     taken: Taken
     began_at: float
     is_live: bool  # whether it has a place in the live pool
-    key: str | None = None
+    key: str | None = None  # ordered by key: nothing else of it begins
+    is_head: bool = False  # its lane goes one by one: the lane knows its attempts
+    is_test: bool = False  # a test send: beside all order
     is_done: bool = False
 
 
@@ -74,6 +79,7 @@ class Lane:
     queued_bytes: int = 0
     running: dict[int, Running] = field(default_factory=dict)
     held: set[int] = field(default_factory=set)  # offsets whose acks are still due
+    tested: set[int] = field(default_factory=set)  # test sends that began before what stands before them
     last: int = -1  # the highest offset known
     position: int = 0  # behind: from here on records were passed over; only while `is_missing`
     is_missing: bool = False
@@ -99,6 +105,11 @@ class Lane:
     def is_one_by_one(self) -> bool:
         """Return whether nothing begins before what stands before it has ended well."""
         return self.id[1] is not None or self.ordering is Ordering.STRICT
+
+    @property
+    def is_busy(self) -> bool:
+        """Return whether anything is open that others must wait for."""
+        return any(not running.is_test for running in self.running.values())
 
     @property
     def is_empty(self) -> bool:

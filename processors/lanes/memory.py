@@ -10,6 +10,7 @@ from schemas.ids import SubscriptionId
 from schemas.records import Subscription
 
 _HELD_RECORDS: Final = 4  # of a lane that may not send: it needs its head only
+_KEYS_RECORDS: Final = 32  # of a parked key that goes on: a subscription may have a thousand
 _SLACK: Final = 0.5  # of what a lane has room for: with less queued, more is read
 
 
@@ -63,9 +64,10 @@ class Memory:
     def room(self, lane: Lane) -> int:
         """Return how many records a lane that is behind may have queued."""
         gate = lane.gate
-        if lane.id[1] is not None or gate.is_suspect or gate.holds(self._settings_of(lane.subscription_id)):
+        waits = lane.not_before is not None or gate.is_suspect
+        if waits or gate.holds(self._settings_of(lane.subscription_id)):
             return _HELD_RECORDS
-        return self._limits.lane_records
+        return self._limits.lane_records if lane.id[1] is None else _KEYS_RECORDS
 
     def room_bytes(self, lane: Lane) -> int:
         """Return the bytes of another reading of a lane, at least one: its head must come whatever is free."""

@@ -7,13 +7,14 @@ from typing import Final
 from processors.intake import Taken
 from processors.lanes.lane import Lane, Running, ordering_key
 from processors.lanes.memory import Memory
+from schemas.records import Ordering
 
 MOST_PARKED: Final = 1000  # keys of one subscription; with more of them it waits as a whole
 
 
 def parked_of(lane: Lane, taken: Taken) -> Lane | None:
     """Return the lane of a record's key, when that is parked."""
-    if not lane.share.parked or lane.id[1] is not None:
+    if not lane.share.parked[lane.id[0]] or lane.id[1] is not None:
         return None
     key = ordering_key(taken)
     return None if key is None else lane.share.behind.get((lane.id[0], key))
@@ -62,11 +63,8 @@ def park(running: Running, new_lane: Callable[[Lane, str], Lane], memory: Memory
     return parked
 
 
-def too_many_parked(lane: Lane) -> bool:
-    """Return whether so many keys of a subscription are parked that the rest of it waits too."""
-    if lane.share.parked <= MOST_PARKED or lane.id[1] is not None:
+def waits_for_parked(lane: Lane) -> bool:
+    """Return whether a subscription's own lane waits for its parked keys: for all in strict order, else for a few."""
+    if lane.id[1] is not None:
         return False
-    return (
-        sum(1 for subscription, key in lane.share.behind if key is not None and subscription == lane.id[0])
-        > MOST_PARKED
-    )
+    return lane.share.parked[lane.id[0]] > (0 if lane.ordering is Ordering.STRICT else MOST_PARKED)

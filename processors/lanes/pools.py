@@ -25,11 +25,18 @@ class Pools:
 
     def next(self) -> Lane | None:
         """Take out the lane whose turn it is, if there is a place for it."""
-        if self._live_turns and self._live < self._most_live:
-            return self._live_turns.next()
-        if self._behind_turns and self._behind < self._most_behind:
-            return self._behind_turns.next()
-        return None
+        while True:
+            if self._live_turns and self._live < self._most_live:
+                lane = self._live_turns.next()
+                if not lane.is_cursors:
+                    return lane
+            elif self._behind_turns and self._behind < self._most_behind:
+                lane = self._behind_turns.next()
+                if lane.is_cursors:
+                    return lane
+            else:
+                return None
+            self.offer(lane)  # it has changed sides while it stood there: its place is one of the other kind
 
     def begin(self, running: Running) -> None:
         """Take a place."""

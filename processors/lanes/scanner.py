@@ -17,10 +17,10 @@ import structlog
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from processors.intake import Taken
-from processors.lanes.lane import LaneId, ordering_key
+from processors.lanes.lane import LaneId
 from processors.metrics import RECORDS_SCANNED
 from producers.handover import Handover
-from schemas.headers import Headers
+from schemas.headers import ORDERING_KEY, Headers
 from schemas.records import Position
 
 log = structlog.get_logger("processors.lanes")
@@ -76,6 +76,9 @@ class Scanner:
             "auto.offset.reset": "error",  # no jump to the end: what retention took meanwhile is seen in the next pass
             "fetch.wait.max.ms": 20,
             "fetch.message.max.bytes": 1024 * 1024,
+            # A client with a full queue fetches nothing for so long, of the next job neither; its 1 s of its own accord
+            # was as long as a pass, and then no pass ever read a record.
+            "fetch.queue.backoff.ms": 10,
             "queued.max.messages.kbytes": 4096,  # what is fetched beyond the last record wanted is thrown away
         }
         self._handover = handover
@@ -143,10 +146,7 @@ class Scanner:
             # One, then what else is there: waiting for a whole batch takes 0.1 s wherever the log ends.
             messages = consumer.consume(1, timeout=_POLL_S) + consumer.consume(_BATCH, timeout=0)
             now = time.monotonic()
-            if not messages and now - heard_at > _SILENCE_S:
-                log.warning("scanner.silent", topic=job.topic, partition=job.partition, offset=at)
-                self._replace()
-                break
+            before = at
             for message in messages:
                 if message.error() is not None:
                     raise KafkaException(message.error())
@@ -160,7 +160,13 @@ class Scanner:
                 at = offset + 1
                 _offer(message, lanes)
             RECORDS_SCANNED.inc(len(messages))
-            heard_at = now if messages else heard_at
+            if at == before:  # such a pass is not over after a second: nobody would see that the client stands still
+                if now - heard_at > _SILENCE_S:
+                    log.warning("scanner.silent", topic=job.topic, partition=job.partition, offset=at)
+                    self._replace()
+                    break
+                continue
+            heard_at = now
             if all(want.is_full for want in job.wants.values()) or now - began > _LONGEST_PASS_S:
                 break
         return at
@@ -184,25 +190,33 @@ class Scanner:
             self._consumer = None
 
 
-def _by_subscription(job: Scan) -> dict[bytes, list[tuple[str | None, Want]]]:
-    lanes: defaultdict[bytes, list[tuple[str | None, Want]]] = defaultdict(list)
+def _by_subscription(job: Scan) -> dict[bytes, dict[str | None, Want]]:
+    lanes: defaultdict[bytes, dict[str | None, Want]] = defaultdict(dict)
     for (subscription, key), want in job.wants.items():
-        lanes[subscription].append((key, want))
+        lanes[subscription][key] = want
     return dict(lanes)
 
 
-def _offer(message: Message, lanes: dict[bytes, list[tuple[str | None, Want]]]) -> None:
+def _offer(message: Message, lanes: dict[bytes, dict[str | None, Want]]) -> None:
     wanting = lanes.get(message.key() or b"")
     if wanting is None:
         return
     offset = cast(int, message.offset())
-    taken: Taken | None = None
-    for key, want in wanting:
-        if want.is_full or offset < want.position:
-            continue
-        taken = taken or taken_of(message)
-        if key is None or ordering_key(taken) == key:
+    wants = [wanting[None]] if None in wanting else []
+    if len(wanting) > len(wants) and (key := _key_of(message)) is not None and key in wanting:
+        wants.append(wanting[key])
+    wants = [want for want in wants if not want.is_full and offset >= want.position]
+    if wants:
+        taken = taken_of(message)  # costs most of it, and most records are wanted by nobody
+        for want in wants:
             want.take(taken)
+
+
+def _key_of(message: Message) -> str | None:
+    for name, value in cast(Headers, message.headers() or []):
+        if name == ORDERING_KEY:
+            return (value or b"").decode(errors="replace")
+    return None
 
 
 def taken_of(message: Message) -> Taken:

@@ -89,10 +89,11 @@ class Standing:
     async def save(self, lane: Lane) -> bool:
         """Write where a lane stands; return when the brokers have it, False when it is not ours any more."""
         lane.saved = cursor = lane.cursor(self._topic)
+        since = lane.since
         key = key_of(self._topic, lane.subscription_id, lane.id[1])
         if not await self._cursors.save(lane.share.tp.partition, key, cursor) or lane.share.dropped:
             return False
-        if lane.is_behind:
+        if lane.is_behind and lane.since is since:  # not live and behind anew: its null stands after this one
             lane.is_durable = True
             if not lane.is_leaving:
                 self._let_acks_go(lane)
@@ -121,12 +122,15 @@ class Standing:
     def _has_caught_up(self, lane: Lane) -> bool:
         if not (lane.is_behind and lane.is_durable) or lane.queue or lane.is_missing or lane.not_before is not None:
             return False
-        if lane.id[1] is not None and lane.running:
-            return False  # the subscription's own lane must not overtake what is open of the key
+        if lane.id[1] is not None:  # how the endpoint is doing is its subscription's own lane's affair
+            return not lane.running  # which must not overtake what is open of the key
+        settings = self._settings_of(lane.subscription_id)
+        if settings is None or not settings.enabled:
+            return True  # nobody is asked any more, so no success will come
         gate = lane.gate
         if gate.last_failed or (gate.is_suspect and gate.in_flight):
             return False
-        return not gate.holds(self._settings_of(lane.subscription_id))
+        return not gate.holds(settings)
 
     def _let_acks_go(self, lane: Lane) -> None:
         if lane.is_durable:
@@ -136,12 +140,14 @@ class Standing:
 
     def _note(self, lane: Lane) -> None:
         lane.share.behind[lane.id] = lane
-        lane.share.parked += lane.id[1] is not None
+        if lane.id[1] is not None:
+            lane.share.parked[lane.id[0]] += 1
         LANES_BEHIND.labels(topic=self._topic).inc()
 
     def _forget(self, lane: Lane) -> None:
         lane.is_behind = lane.is_leaving = lane.is_durable = False
         lane.saved = lane.since = None
         del lane.share.behind[lane.id]
-        lane.share.parked -= lane.id[1] is not None
+        if lane.id[1] is not None:
+            lane.share.parked[lane.id[0]] -= 1
         LANES_BEHIND.labels(topic=self._topic).dec()

@@ -25,7 +25,8 @@ _START_WITHIN_S = 10.0
 class Arrival:
     """One request: `at` in seconds since 1970, the how-manieth of this webhook to this path it was (`times`, from 1).
 
-    `status` is what it was answered, 0 when it was not (yet); `replay` the replay that sent it or "".
+    `status` is what it was answered, 0 when it was not (yet); `replay` the replay that sent it or ""; `sequence` what
+    orders the deliveries of one key, None without an `ordering`.
     """
 
     at: float
@@ -34,6 +35,7 @@ class Arrival:
     replay: str
     times: int
     status: int
+    sequence: int | None = None
 
     @property
     def pair(self) -> Pair:
@@ -85,6 +87,7 @@ class Received:
             replay=str(entry["replay"]),
             times=int(str(entry["times"])),
             status=int(str(entry["status"])),
+            sequence=int(str(entry["sequence"])) if entry.get("sequence") else None,
         )
         is_late = "late" in entry  # the answer to an arrival that stands here already
         if not is_late:

@@ -42,6 +42,8 @@ class Load:
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="load", daemon=True)
         self.accepted: dict[str, float] = {}
+        self.given: dict[str, tuple[str, int]] = {}
+        """Each event's key and the how-manieth it was given to the publisher."""
         self.refused = 0
         self.began_at = self.ended_at = 0.0
 
@@ -82,15 +84,17 @@ class Load:
                     break
                 number += 1
                 at = time.time()
+                key = self._keys[number % len(self._keys)] if self._keys else None
                 try:
                     receipt = publisher.publish(
                         type=self._type,
                         organization_id=self._organization,
-                        data={"id": str(number), "name": _FILLING},
-                        key=self._keys[number % len(self._keys)] if self._keys else None,
+                        data={"id": str(number), "name": f"{_FILLING} {key or ''}"},
+                        key=key,
                         on_published=note,
                     )
                     given[receipt.event_id] = at
+                    self.given[receipt.event_id] = key or "", number
                 except ProducingError:
                     self.refused += 1
             self.ended_at = time.time()

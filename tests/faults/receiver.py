@@ -32,7 +32,7 @@ class Behaviour:
     """How a path answers: with `status`, `hang_s` late, and with 503 to the first so many arrivals or to a share.
 
     `fail_first` counts the arrivals of one webhook, of a share `of` of them; `hang_share` and `fail_share` are
-    probabilities, drawn for each arrival.
+    probabilities, drawn for each arrival; what has `fail_text` in it fails always.
     """
 
     status: int = 204
@@ -41,6 +41,7 @@ class Behaviour:
     fail_first: int = 0
     of: float = 1.0
     fail_share: float = 0.0
+    fail_text: str = ""
 
 
 class Journal:
@@ -88,14 +89,16 @@ class Endpoints:
         path = fields.pop("path")
         self._behaviours[path] = Behaviour(**fields)
 
-    def arrived(self, path: str, webhook_id: str, replay: str) -> tuple[int, int, float]:
+    def arrived(self, path: str, webhook_id: str, replay: str, body: bytes) -> tuple[int, int, float]:
         """Return how often it has come, with this time, with which status it is answered, and how late (seconds)."""
         self._times[path, webhook_id, replay] += 1
         times = self._times[path, webhook_id, replay]
         how = self._behaviours[path]
         chance = random.Random(f"{self._seed}|{path}|{webhook_id}|{replay}|{times}")
-        fails = chance.random() < how.fail_share or (
-            times <= how.fail_first and random.Random(f"{self._seed}|{path}|{webhook_id}").random() < how.of
+        fails = (
+            chance.random() < how.fail_share
+            or (how.fail_text and how.fail_text.encode() in body)
+            or (times <= how.fail_first and random.Random(f"{self._seed}|{path}|{webhook_id}").random() < how.of)
         )
         hangs = chance.random() < how.hang_share
         return times, 503 if fails else how.status, how.hang_s if hangs else 0.0
@@ -114,12 +117,13 @@ class Webhooks(Requests):
             self._endpoints.behave(body)
             self._send(204)
             return
-        webhook_id, replay, sent = (
-            (header(head, name) or b"").decode() for name in (b"webhook-id", b"hookline-replay", b"webhook-timestamp")
+        webhook_id, replay, sent, sequence = (
+            (header(head, name) or b"").decode()
+            for name in (b"webhook-id", b"hookline-replay", b"webhook-timestamp", b"hookline-sequence")
         )
-        times, status, hang_s = self._endpoints.arrived(path, webhook_id, replay)
+        times, status, hang_s = self._endpoints.arrived(path, webhook_id, replay, body)
         entry: Json = {"at": time.time(), "path": path, "id": webhook_id, "replay": replay, "times": times,
-                       "sent": sent, "bytes": len(body), "status": status}  # fmt: skip
+                       "sent": sent, "sequence": sequence, "bytes": len(body), "status": status}  # fmt: skip
         if hang_s:
             self._endpoints.journal.note({**entry, "status": 0}, lambda: None)
             asyncio.get_running_loop().call_later(hang_s, self._late, entry)

@@ -99,7 +99,7 @@ def test_chance_is_the_seeds_and_not_the_order(tmp_path: Path) -> None:
     def answers(seed: str, events: list[str]) -> dict[str, int]:
         endpoints = Endpoints(Journal(tmp_path / "arrivals"), seed)
         endpoints.behave(b'{"path": "/0", "fail_share": 0.5}')
-        return {event: endpoints.arrived("/0", event, "")[1] for event in events}
+        return {event: endpoints.arrived("/0", event, "", b"")[1] for event in events}
 
     events = [f"e{number}" for number in range(40)]
     first = answers("1", events)

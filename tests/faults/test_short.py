@@ -16,7 +16,7 @@ SEED = 5
 OF_EVERY_MACHINE = {"lost", "dead-lettered or held", "still waiting", "sent twice, %"}
 
 
-@pytest.mark.parametrize(("name", "scale"), [("kills", 0.04), ("processes", 0.1)])
+@pytest.mark.parametrize(("name", "scale"), [("kills", 0.04), ("order", 0.05), ("processes", 0.1)])
 def test_nothing_is_lost(name: str, scale: float, servers_folder: Path) -> None:
     scenario = next(each for each in ALL if each.name == name)
     figures = scenario.play(Setting(servers_folder / f"faults-{name}", SEED, scale, print))

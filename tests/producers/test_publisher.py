@@ -89,6 +89,7 @@ def test_an_event_carries_cloudevents_headers_and_its_trace(publisher: Publisher
         ("ce_type", b"user.created"),
         ("ce_source", b"/billing"),
         ("ce_time", event.created_at.isoformat().encode()),
+        ("hookline_organization", event.organization_id.encode()),
         ("ce_subject", b"user_1"),
         ("traceparent", TRACEPARENT.encode()),
     ]

@@ -51,9 +51,15 @@ def test_a_delivery_says_when_it_is_due() -> None:
         ("hookline_attempt", b"2"),
         ("hookline_schedule_version", b"abc"),
     ]
-    assert delivery_headers(DELIVERY) == expected
-    traced = delivery_headers(replace(DELIVERY, traceparent=TRACEPARENT))
-    assert traced == [*expected, ("traceparent", TRACEPARENT.encode())]
+    plainest = replace(DELIVERY, key=None, is_test=False)
+    assert delivery_headers(plainest) == expected
+    more = delivery_headers(replace(plainest, key="k", is_test=True, traceparent=TRACEPARENT))
+    assert more == [
+        *expected,
+        ("hookline_key", b"k"),  # what a lane asks for without decoding the value
+        ("hookline_test", b"1"),
+        ("traceparent", TRACEPARENT.encode()),
+    ]
 
 
 def test_a_quarantined_record_says_why_as_kafka_connect_does() -> None:

@@ -8,6 +8,7 @@ from tests.faults.scenarios import (
     database,
     deploys,
     million,
+    order,
     poisoned,
     processes,
     receivers,
@@ -18,6 +19,7 @@ from tests.faults.scenarios import (
 
 ALL: Final[tuple[Scenario, ...]] = (
     *workers.SCENARIOS,
+    *order.SCENARIOS,
     *deploys.SCENARIOS,
     *brokers.SCENARIOS,
     *database.SCENARIOS,

@@ -1,6 +1,7 @@
 """Scans on the real Kafka: what is found, how far was looked, and what happens when records or brokers are gone."""
 
 import asyncio
+import time
 import uuid
 from collections.abc import AsyncIterator
 
@@ -201,6 +202,7 @@ async def test_a_job_that_cannot_be_done_comes_back_and_the_next_is_done(kafka: 
 
 async def test_a_client_that_stands_still_is_replaced(kafka: Kafka, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_SILENCE_S", 0.3)
+    monkeypatch.setattr(module, "_LONGEST_PASS_S", 0.1)  # the silence outlasts a pass
     kafka.write((A, b"0"))
     lane = want()
     with capture_logs() as logs:
@@ -211,6 +213,22 @@ async def test_a_client_that_stands_still_is_replaced(kafka: Kafka, monkeypatch:
         await kafka.scan(2, {(A, None): again})
     assert [each["event"] for each in logs if each["event"] == "scanner.silent"] == ["scanner.silent"]
     assert (offsets(lane), lane.covered, offsets(again)) == ([0], 1, [1])
+
+
+@pytest.mark.alone
+async def test_no_pass_waits_for_a_client_whose_queue_was_full(kafka: Kafka) -> None:
+    """It holds 4 MB, and a pass takes out a little of that; librdkafka then fetches nothing for a second."""
+    count, at = 12_000, 0
+    kafka.write(*[(A, b"x" * 1300)] * count)
+    longest_s = 0.0
+    while at < count:
+        lane = want(at, records=128)
+        began = time.monotonic()
+        await kafka.scan(count, {(A, None): lane})
+        longest_s = max(longest_s, time.monotonic() - began)
+        assert lane.covered > at
+        at = lane.covered
+    assert longest_s < 0.9
 
 
 async def test_stops_in_the_middle_of_a_scan(kafka: Kafka) -> None:
