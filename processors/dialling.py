@@ -124,7 +124,7 @@ class Dialler:
             _, connection = await loop.create_connection(
                 Connection, sock=connected, ssl=self._tls, server_hostname=target.host.rstrip(".")
             )
-        except ssl.SSLError as error:
+        except (ssl.SSLError, ConnectionError) as error:  # it was connected: who resets now does not like our hello
             raise HandshakeFailed("TLS did not come about") from error
         return connection
 

@@ -7,6 +7,7 @@ subscription is behind and has not come so far. That is generous: who settles a 
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, TypeVar, cast
 
@@ -26,6 +27,7 @@ _TRIES: Final = 10
 Owed = tuple[str, str]
 """An event's id and a subscription's; the subscription is "" for an event that was not routed yet."""
 T = TypeVar("T")
+R = TypeVar("R", Event, Delivery)
 
 
 @dataclass(frozen=True)
@@ -59,13 +61,19 @@ def _remaining(topics: "Topics", workers: str) -> Remaining:
     attempts = (decode(Attempt, message.value()) for message in outcomes)
     held = {(each.event_id, each.subscription_id) for each in attempts if each.state is AttemptState.HELD}
     waiting: set[Owed] = set()
-    for message in topics.read(EVENTS, unread_by=workers):
-        waiting.add((decode(Event, message.value()).id, ""))
+    waiting |= {(event.id, "") for event in _readable(Event, topics.read(EVENTS, unread_by=workers))}
     for topic in (DELIVER, REPLAY):
-        waiting |= {_owed(decode(Delivery, message.value())) for message in topics.read(topic, unread_by=workers)}
+        waiting |= {_owed(each) for each in _readable(Delivery, topics.read(topic, unread_by=workers))}
     for topic in topics.waiting_tiers():
-        waiting |= {_owed(decode(Delivery, message.value())) for message in topics.read(topic, unread_by=MOVERS)}
+        waiting |= {_owed(each) for each in _readable(Delivery, topics.read(topic, unread_by=MOVERS))}
     return Remaining(frozenset(dead), frozenset(waiting | _behind(topics)), frozenset(held))
+
+
+def _readable(of: type[R], messages: list[Message]) -> Iterator[R]:
+    """Yield the records that are some: poison is nobody's delivery."""
+    for message in messages:
+        with suppress(UnreadableRecord):
+            yield decode(of, message.value())
 
 
 def _behind(topics: "Topics") -> set[Owed]:
@@ -80,7 +88,10 @@ def _behind(topics: "Topics") -> set[Owed]:
             if cursor.topic == topic:
                 first[cursor.subscription_id, cursor.key] = cursor.next
         for message in topics.read(topic):
-            delivery = decode(Delivery, message.value())
+            try:
+                delivery = decode(Delivery, message.value())
+            except UnreadableRecord:
+                continue
             for key in (None, delivery.key):
                 begins = first.get((delivery.subscription_id, key))
                 if begins is not None and (message.offset() or 0) >= begins:

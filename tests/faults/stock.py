@@ -2,7 +2,7 @@
 
 `python -m tests.faults.stock FOLDER PATH…` is started in a worker's place: it reads the events, and posts each to every
 path of the receiver whose port is in FOLDER. `concurrency` is what Faust's documentation advises for an agent that
-waits for the network.
+waits for the network; STOCK_CONCURRENCY in the environment is another.
 """
 
 import asyncio
@@ -41,7 +41,10 @@ def stock_app(receiver: str, paths: Sequence[str]) -> Any:
         web_enabled=False,
     )
 
-    @app.agent(app.topic(EVENTS, value_type=bytes, value_serializer="raw"), concurrency=CONCURRENCY)
+    @app.agent(
+        app.topic(EVENTS, value_type=bytes, value_serializer="raw"),
+        concurrency=int(os.environ.get("STOCK_CONCURRENCY", CONCURRENCY)),
+    )
     async def deliver(stream):  # type: ignore[no-untyped-def]  # as its documentation writes it
         async with aiohttp.ClientSession() as session:
             async for value in stream:

@@ -23,3 +23,9 @@ def test_nothing_is_lost(name: str, scale: float, servers_folder: Path) -> None:
     over = [figure for figure in figures if not figure.holds and not figure.name.endswith(", s")]
     assert not over
     assert {figure.name for figure in figures} >= OF_EVERY_MACHINE
+
+
+def test_every_hostile_receiver_is_called_what_it_is(servers_folder: Path) -> None:
+    scenario = next(each for each in ALL if each.name == "receivers")
+    figures = scenario.play(Setting(servers_folder / "faults-receivers", SEED, 0.1, print))
+    assert not [figure for figure in figures if not figure.holds]

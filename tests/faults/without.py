@@ -90,6 +90,30 @@ def topics_in_names() -> None:
     _replace(app, "instance_id", lambda settings, *_: f"{settings.worker_group}-{settings.worker_slot}")
 
 
+def body_cap() -> None:
+    """Of an answer's body 16 MB are read, not 64 KB; all of a gigabyte would cost the machine, not show more."""
+    from processors import exchange
+
+    _replace(exchange, "MOST_BODY_BYTES", 16 * 1024 * 1024)
+
+
+def cursors() -> None:
+    """What is behind counts as durable although its cursor was not written."""
+    from processors.lanes import cursor_log
+
+    async def save(*_: Any) -> bool:
+        return True
+
+    _replace(cursor_log.CursorLog, "save", save)
+
+
+def going_behind() -> None:
+    """A subscription that is paused, slow or full stays live: its records hold their partition."""
+    from processors.lanes import standing
+
+    _replace(standing.Standing, "go_behind", lambda *_: None)
+
+
 def nothing() -> None:
     """Leave everything as it is."""
 
@@ -121,6 +145,9 @@ MECHANISMS: Final[dict[str, Callable[[], None]]] = {
     "waiting": waiting,
     "positions": positions,
     "topics-in-names": topics_in_names,
+    "body-cap": body_cap,
+    "cursors": cursors,
+    "going-behind": going_behind,
     "nothing": nothing,
 }
 

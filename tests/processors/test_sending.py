@@ -687,6 +687,23 @@ async def test_plain_http_where_tls_is_asked_for_is_tls(sender: Sender) -> None:
     assert outcome.error_kind is ErrorKind.TLS
 
 
+@pytest.mark.parametrize("reset", [True, False])
+async def test_a_receiver_that_ends_the_connection_within_the_handshake_is_tls(sender: Sender, reset: bool) -> None:
+    """It took the connection, so `connect` would send its owner looking for a firewall."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        if reset:
+            writer.transport.abort()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        outcome = await sender.send(delivery(), endpoint(f"https://127.0.0.1:{port}/"))
+    assert outcome.error_kind is ErrorKind.TLS, outcome.error
+
+
 async def test_a_handshake_that_hangs_is_a_timeout(sender: Sender) -> None:
     with socket.create_server(("127.0.0.1", 0)) as deaf:
         url = f"https://127.0.0.1:{deaf.getsockname()[1]}/"

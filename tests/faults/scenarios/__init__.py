@@ -3,7 +3,19 @@
 from typing import Final
 
 from tests.faults.scenario import Scenario
-from tests.faults.scenarios import brokers, database, deploys, order, processes, workers
+from tests.faults.scenarios import (
+    brokers,
+    database,
+    deploys,
+    million,
+    order,
+    poisoned,
+    processes,
+    receivers,
+    sequences,
+    tiers,
+    workers,
+)
 
 ALL: Final[tuple[Scenario, ...]] = (
     *workers.SCENARIOS,
@@ -12,4 +24,9 @@ ALL: Final[tuple[Scenario, ...]] = (
     *brokers.SCENARIOS,
     *database.SCENARIOS,
     *processes.SCENARIOS,
+    *poisoned.SCENARIOS,
+    *receivers.SCENARIOS,
+    *tiers.SCENARIOS,
+    *million.SCENARIOS,
+    *sequences.SCENARIOS,
 )
