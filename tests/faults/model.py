@@ -17,7 +17,6 @@ from typing import Any, Final, cast
 
 from faust.types import TP
 
-from processors.delivering import Finish, Kept, NotOurs, Turn
 from processors.intake import Taken
 from processors.lanes.breaker import BreakerSettings
 from processors.lanes.cursor_log import CursorLog
@@ -27,6 +26,7 @@ from processors.lanes.gates import Gates
 from processors.lanes.lane import ordering_key
 from processors.lanes.limits import Limits
 from processors.lanes.scanner import Scan, Scanner
+from processors.turn import Finish, Kept, NotOurs, Turn
 from schemas.codec import encode
 from schemas.headers import ORDERING_KEY, Headers
 from schemas.ids import SubscriptionId
