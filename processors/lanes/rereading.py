@@ -2,11 +2,14 @@
 
 import asyncio
 from collections.abc import Callable
+from typing import Final
 
 from processors.intake import Taken
 from processors.lanes.lane import Lane, LaneId, Share
 from processors.lanes.memory import Memory
 from processors.lanes.scanner import Scan, Scanner, Want
+
+_WORTH_A_PASS: Final = 64  # records
 
 
 class Rereading:
@@ -45,16 +48,34 @@ class Rereading:
             share.is_scanning = True
             end = max(lane.last for lane in wanting) + 1
             scan = Scan(share.tp.topic, share.tp.partition, end, wants)
-            self._scanner.scan(scan, lambda done: self._take(share, done))
+            began = asyncio.get_running_loop().time()
+            self._scanner.scan(scan, lambda done: self._take(share, done, began))
 
-    def _take(self, share: Share, scan: Scan) -> None:
-        share.is_scanning = False
+    def _take(self, share: Share, scan: Scan, began: float) -> None:
         if share.dropped:
             return
+        found = sum(len(want.found) for want in scan.wants.values())
+        if found < _WORTH_A_PASS:
+            # Lanes that take one record at a time (parked keys, suspects) would have the same range read back to back,
+            # and the interpreter's lock with it: no more than half of the time is read for them.
+            loop = asyncio.get_running_loop()
+            loop.call_at(2 * loop.time() - began, self._rest, share)
+        else:
+            share.is_scanning = False
+        self._refill_all(share, scan)
+
+    def _rest(self, share: Share) -> None:
+        share.is_scanning = False
+        self._go_on(share)
+
+    def _refill_all(self, share: Share, scan: Scan) -> None:
         for lane_id, want in scan.wants.items():
             lane = share.behind.get(lane_id)
             if lane is not None and lane.is_missing and lane.position == want.position:
                 self._refill(lane, want)
+        self._go_on(share)
+
+    def _go_on(self, share: Share) -> None:
         if any(self._memory.wants_more(lane) for lane in share.behind.values()):
             self.soon(share)
 
@@ -64,8 +85,6 @@ class Rereading:
             lane.is_missing = False
             lane.position = lane.last + 1
         for taken in want.found:
-            if (
-                taken.position.offset <= lane.last
-            ):  # a parked key's: what comes later is handed over by its subscription's
+            if taken.position.offset <= lane.last:  # what comes later of a parked key, its subscription hands over
                 self._queue(lane, taken)
         self._on_read(lane)
