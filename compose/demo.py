@@ -31,6 +31,8 @@ WAITS: Final = "1s,1s,2s"
 ATTEMPTS: Final = 4
 _SETTINGS: Final = {
     "HOOKLINE_RETRY_WAITS": WAITS,
+    # With waits of seconds every retry comes within the minute that a breaker looks at: the demo shows retries.
+    "HOOKLINE_BREAKER_LEAST_ATTEMPTS": "1000000",
     "HOOKLINE_DISABLE_AFTER_EXHAUSTED": "1000",  # ten dead letters in a row would disable it: the demo wants forty
 }
 _PUBLISH_EVERY_S: Final = 0.05

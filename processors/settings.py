@@ -55,7 +55,7 @@ class WorkerSettings(BaseSettings):
     """How long a subscription may take a live place, or leave a delivery waiting, before it is behind."""
     breaker_failure_share: float = Field(default=0.5, gt=0.0, le=1.0)
     """The share of a subscription's attempts of the last minute that must fail for its breaker to open."""
-    breaker_least_attempts: int = Field(default=20, ge=1)
+    breaker_least_attempts: int = Field(default=100, ge=1)
     """How many attempts of the last minute that takes at least."""
     breaker_probe_every_s: float = Field(default=5.0, gt=0.0, le=3600.0)
     """How often an endpoint whose breaker is open is tried, by one delivery."""

@@ -16,7 +16,7 @@ class BreakerSettings:
     """
 
     share: float = 0.5
-    least: int = 20
+    least: int = 100
     window_s: float = 60.0
     probe_every_s: float = 5.0
 

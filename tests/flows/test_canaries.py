@@ -56,7 +56,7 @@ def talkative(servers_folder: Path) -> Iterator[MeteredStack]:
         stack.stop()
 
 
-@pytest.mark.parametrize("form", list(forms_of(SECRET)))
+@pytest.mark.parametrize("form", sorted(forms_of(SECRET)))
 def test_a_piece_of_any_form_is_found(form: bytes) -> None:
     canaries = Canaries({"secret": SECRET})
     for at in (0, 5, len(form) - PIECE):
