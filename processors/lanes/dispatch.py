@@ -18,27 +18,28 @@ from faust.types import TP
 from processors.errors import WorkerError
 from processors.intake import Event, Flow, Taken, headers_of
 from processors.lanes.background import Background
+from processors.lanes.bounds import Bounds
 from processors.lanes.cursor_log import CursorLog
 from processors.lanes.gate import Reason, Refusal
 from processors.lanes.gates import Gates
-from processors.lanes.lane import Lane, LaneId, Running, Share, is_test, ordering_key
+from processors.lanes.lane import Lane, Running, Share, is_test, ordering_key
 from processors.lanes.limits import Limits
 from processors.lanes.memory import Memory
 from processors.lanes.parking import follow, park, parked_of, waits_for_parked
 from processors.lanes.pools import Pools
 from processors.lanes.rereading import Rereading
+from processors.lanes.roster import Roster, has_its_order
 from processors.lanes.scanner import Scanner
 from processors.lanes.standing import Standing
 from processors.metrics import LANES_BEHIND
 from processors.turn import Finish, Kept, NotOurs, Turn
-from schemas.ids import OrganizationId, SubscriptionId
+from schemas.ids import SubscriptionId
 from schemas.records import Cursor, Ordering, Position, Subscription
 
 _STARTED_A_TURN: Final = 8  # of the loop's turns: answers that have come are handled in between
 _SWEEP_EVERY_S: Final = 0.25
 _SAVE_EVERY_S: Final = 10.0  # the skip set knows what was finished in the last minute (processors/skipping.py)
 _SAVED_WITHIN_S: Final = 5.0  # on the way out
-_RESUME_BELOW: Final = 0.5  # of the bounds: with less, a paused partition could run dry before the next poll
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,9 +75,10 @@ class Dispatcher:
         self.topic = topic
         self._deliver = deliver
         self._settings_of = settings_of
-        self._flow = flow
         self._take_over = take_over
         self._gates = gates
+        self._roster = Roster(gates, settings_of)
+        self._bounds = Bounds(limits, flow)
         self._limits = limits
         self._on_failure = on_failure
         self._background = Background(on_failure)
@@ -88,11 +90,10 @@ class Dispatcher:
             self._pools,
             self._background,
             settings_of=settings_of,
-            on_acked=lambda lane: self._unbound(lane.share),
+            on_acked=lambda lane: self._bounds.start_if_free(lane.share),
             on_live=self._on_live,
         )
         self._rereading = Rereading(scanner, self._memory, queue=self._queue_read, on_read=self._on_read)
-        self._shares: dict[TP, Share] = {}
         self._unready: list[tuple[Share, Taken]] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._generation = -1
@@ -112,7 +113,7 @@ class Dispatcher:
     @property
     def waiting(self) -> int:
         """How many records are queued in memory."""
-        return sum(len(lane.queue) for lane in self._lanes()) + len(self._unready)
+        return sum(len(lane.queue) for lane in self._roster.lanes) + len(self._unready)
 
     # Assignments
 
@@ -134,11 +135,7 @@ class Dispatcher:
         """Let go of all partitions. What is open ends; nothing is acked, saved or begun any more."""
         self._generation = -1
         self._is_ready = False
-        for lane in self._lanes():
-            self._forget(lane)
-        for share in self._shares.values():
-            share.dropped = True
-        self._shares.clear()
+        self._roster.clear()
         self._unready.clear()
         self._pools.clear()
         self._memory.bytes = 0
@@ -149,7 +146,7 @@ class Dispatcher:
         if generation != self._generation:
             return
         for number, cursors in found.cursors.items():
-            share = self._share_of(TP(self.topic, number))
+            share = self._roster.share_of(TP(self.topic, number))
             share.begins_at = found.committed.get(number, 0)
             own = [cursor for cursor in cursors.values() if cursor.topic == self.topic]
             for cursor in sorted(own, key=lambda cursor: cursor.key is not None):
@@ -162,7 +159,7 @@ class Dispatcher:
 
     def _restore(self, share: Share, cursor: Cursor) -> None:
         subscription = cursor.subscription_id.encode()
-        lane = self._new_lane(share, (subscription, cursor.key), cursor.organization_id)
+        lane = self._roster.new_lane(share, (subscription, cursor.key), cursor.organization_id)
         if cursor.attempt > 1:
             lane.ordering = Ordering.STRICT  # its head's next attempt is the lane's, whatever the settings say now
         own = None if cursor.key is None else share.behind.get((subscription, None))
@@ -194,13 +191,13 @@ class Dispatcher:
             if generation <= self._newest:
                 return  # of an assignment that is over: what of it is not acked comes again, to whoever has it
             self.begin(generation)
-        share = self._share_of(TP(message.topic, message.partition))
+        share = self._roster.share_of(TP(message.topic, message.partition))
         if message.offset < share.next_offset:
             return  # Faust seeks back to what is committed when its flow was stopped: this one is with us already
         share.next_offset = message.offset + 1
         share.acks.begin(message.offset, event)
         share.bytes += len(message.value or b"")
-        self._bound(share)
+        self._bounds.stop_if_full(share)
         taken = Taken(
             position=Position(topic=message.topic, partition=message.partition, offset=message.offset),
             key=message.key,
@@ -218,7 +215,7 @@ class Dispatcher:
         offset = taken.position.offset
         if not share.has_begun:
             self._note_first(share, offset)
-        lane = self._lane_of(share, taken)
+        lane = self._roster.lane_of(share, taken)
         if offset < lane.position and not lane.is_missing:
             share.complete(offset)  # its cursor says that it is done
         elif is_test(taken):
@@ -305,7 +302,7 @@ class Dispatcher:
         """Start the next record of a lane, or see to it that the lane is offered again when it may have one."""
         now = asyncio.get_running_loop().time()
         settings = self._settings_of(lane.subscription_id)
-        if not _has_its_order(lane, settings) or waits_for_parked(lane):
+        if not has_its_order(lane, settings) or waits_for_parked(lane):
             return  # it is offered again when what is open ends, or a key is not parked any more
         if lane.is_one_by_one and (lane.is_busy or self._waits_for_retry(lane, now)):
             return
@@ -394,13 +391,13 @@ class Dispatcher:
                 lane.attempt, lane.history, lane.not_before = 1, (), None
             if lane.is_held(offset):
                 lane.share.complete(offset)
-                self._unbound(lane.share)
+                self._bounds.start_if_free(lane.share)
         if lane.is_behind:
             self._rereading.if_wanted(lane)
             self._expire(lane)
             self._standing.leave_if_caught_up(lane)
         elif lane.is_empty:
-            self._forget(lane)
+            self._roster.forget(lane)
         self._offer(lane)
 
     def _on_done(self, task: asyncio.Task[None]) -> None:
@@ -416,7 +413,7 @@ class Dispatcher:
             raise NotOurs
         reason = Reason.BLOCKED if kept.is_blocked else Reason.PARKED
         if not running.is_head:
-            lane = park(running, self._parked_lane, self._memory)
+            lane = park(running, self._roster.parked_lane, self._memory)
         lane.attempt, lane.history, lane.not_before = kept.attempt, kept.history, kept.due_at
         if not lane.is_cursors:
             self._standing.begin(lane, reason)
@@ -434,12 +431,12 @@ class Dispatcher:
 
     def _on_live(self, lane: Lane) -> None:
         if lane.id[1] is not None:
-            self._forget(lane)
+            self._roster.forget(lane)
             own = lane.share.lanes.get((lane.id[0], None))
             if own is not None:
                 self._offer(own)
         elif lane.is_empty:
-            self._forget(lane)
+            self._roster.forget(lane)
 
     # From time to time
 
@@ -459,9 +456,9 @@ class Dispatcher:
         saves = now >= self._save_at
         if saves:
             self._save_at = now + _SAVE_EVERY_S
-        for share in self._shares.values():
-            self._unbound(share)
-        for lane in self._lanes():
+        for share in self._roster.shares:
+            self._bounds.start_if_free(share)
+        for lane in self._roster.lanes:
             self._look_at(lane, now, saves=saves)
 
     def _look_at(self, lane: Lane, now: float, *, saves: bool) -> None:
@@ -495,65 +492,6 @@ class Dispatcher:
     def _is_expired(self, taken: Taken) -> bool:
         return 0 < taken.timestamp_s < time.time() - self._limits.held_for_s
 
-    # Bounds of what is unacked
-
-    def _bound(self, share: Share) -> None:
-        limits = self._limits
-        if not share.is_paused and (len(share.acks) >= limits.share_records or share.bytes >= limits.share_bytes):
-            share.is_paused = True
-            self._flow().on_buffer_full(share.tp)
-
-    def _unbound(self, share: Share) -> None:
-        limits = self._limits
-        if (
-            share.is_paused
-            and len(share.acks) <= limits.share_records * _RESUME_BELOW
-            and share.bytes <= limits.share_bytes * _RESUME_BELOW
-        ):
-            share.is_paused = False
-            self._flow().on_buffer_drop(share.tp)
-
-    # Lanes
-
-    def _share_of(self, tp: TP) -> Share:
-        share = self._shares.get(tp)
-        if share is None:
-            share = self._shares[tp] = Share(tp)
-        return share
-
-    def _lane_of(self, share: Share, taken: Taken) -> Lane:
-        lane_id = (taken.key or b"", None)
-        lane = share.lanes.get(lane_id)
-        if lane is None:
-            lane = self._new_lane(share, lane_id, None)
-            lane.position = taken.position.offset
-        return lane
-
-    def _parked_lane(self, lane: Lane, key: str) -> Lane:
-        return self._new_lane(lane.share, (lane.id[0], key), lane.organization)
-
-    def _new_lane(self, share: Share, lane_id: LaneId, organization: OrganizationId | None) -> Lane:
-        subscription_id = SubscriptionId(lane_id[0].decode(errors="replace"))
-        settings = self._settings_of(subscription_id)
-        lane = Lane(
-            id=lane_id,
-            share=share,
-            gate=self._gates.take(subscription_id),
-            subscription_id=subscription_id,
-            organization=organization or (OrganizationId("") if settings is None else settings.organization_id),
-            ordering=_ordering_of(settings),
-        )
-        share.lanes[lane_id] = lane
-        return lane
-
-    def _forget(self, lane: Lane) -> None:
-        lane.disarm()
-        if lane.share.lanes.pop(lane.id, None) is not None:
-            self._gates.let_go(lane.subscription_id)
-
-    def _lanes(self) -> list[Lane]:
-        return [lane for share in self._shares.values() for lane in share.lanes.values()]
-
     # The end
 
     async def stop(self, within_s: float) -> int:
@@ -566,29 +504,12 @@ class Dispatcher:
         cut = len(self._tasks)
         for task in tuple(self._tasks):
             task.cancel()
-        for lane in self._lanes():
+        for lane in self._roster.lanes:
             lane.disarm()
             if lane.is_behind:
                 self._standing.save_if_moved(lane)
         await self._background.stop(_SAVED_WITHIN_S)
         return cut
-
-
-def _ordering_of(settings: Subscription | None) -> Ordering:
-    """Return the order to keep: of one that is not known here yet, the strictest that it may have."""
-    return Ordering.STRICT if settings is None else settings.ordering
-
-
-def _has_its_order(lane: Lane, settings: Subscription | None) -> bool:
-    """Let a lane take the order that its settings ask for, once nothing of the old one is open; return False until."""
-    wanted = _ordering_of(settings)
-    if lane.id[1] is not None or lane.ordering is wanted:
-        return True
-    if lane.is_busy:
-        return False
-    if lane.attempt == 1:  # else its head is done first
-        lane.ordering = wanted
-    return True
 
 
 def _failed(finish: Finish) -> bool | None:

@@ -130,7 +130,7 @@ async def test_a_save_of_an_earlier_time_behind_acks_nothing_of_this_one(
     one = yard.subscription()
     await yard.send(one, one)
     await yard.until(yard.all_acked)  # slow, so behind
-    lane = next(iter(next(iter(yard.dispatcher._shares.values())).behind.values()))
+    lane = next(iter(yard.dispatcher._roster.shares[0].behind.values()))
     assert yard._cursors is not None
     real, first, others = yard._cursors.save, asyncio.Event(), asyncio.Event()
     saved: list[Cursor | None] = []
