@@ -158,8 +158,13 @@ class Stack:
 
     def kill(self, name: str) -> None:
         """SIGKILL one of our processes; the stack starts it again, without the wait of one that crashed."""
-        self._processes[name].backoff_s = _SHORTEST_BACKOFF_S
-        self.child(name).kill()
+        process = self._processes[name]
+        with self._guard:
+            process.backoff_s = _SHORTEST_BACKOFF_S
+            child = self.child(name)
+            child.kill()
+            child.process.wait()
+            process.ready.unlink(missing_ok=True)  # so that who waits until it is ready waits for the next one
 
     def hold(self, name: str) -> None:
         """Stop one of our processes and do not start it again until `release`."""

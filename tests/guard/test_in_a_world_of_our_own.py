@@ -64,7 +64,7 @@ def test_what_may_be_called_is_called(reports: dict[str, Report]) -> None:
     public = [["2606:4700::1111", 443], ["93.184.216.34", 443]]
     assert reports[""]["public"]["called"] == reports[""]["public"]["dialled"] == public
     assert reports[""]["inside the list"]["called"] == [["8.8.8.8", 443]]
-    assert reports[""]["inside the list"]["came"] == {"connect": 2}  # and not told of the answers outside
+    assert reports[""]["inside the list"]["came"] == {"tls": 2}  # and not told of the answers outside
     assert all("success" not in found["came"] for found in reports[""].values())
 
 
@@ -89,7 +89,7 @@ def test_a_refusal_is_told_as_one(reports: dict[str, Report]) -> None:
 def test_a_name_that_turns_is_looked_up_once_a_sending(reports: dict[str, Report]) -> None:
     rebinding = reports[""]["rebinding"]
     assert rebinding["most lookups of a name"] == 2  # of each kind, for two sendings: none between judging and dialling
-    assert rebinding["came"] == {"blocked": REBINDINGS, "connect": REBINDINGS}
+    assert rebinding["came"] == {"blocked": REBINDINGS, "tls": REBINDINGS}
 
 
 @pytest.mark.parametrize(

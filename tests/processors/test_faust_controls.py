@@ -113,7 +113,16 @@ EVENTS = 100
 async def test_f19_without_the_skip_set_a_kill_behind_a_hanging_endpoint_sends_again_what_was_done(
     servers_folder: Path,
 ) -> None:
-    stack = Stack(servers_folder / "f19", env={"HOOKLINE_RETRY_WAITS": "1h", "HOOKLINE_PARTITIONS": "1"})
+    stack = Stack(
+        servers_folder / "f19",
+        env={
+            "HOOKLINE_RETRY_WAITS": "1h",
+            "HOOKLINE_PARTITIONS": "1",
+            # A subscription that hangs must hold the acks for this: it stays live, with all that it is owed open.
+            "HOOKLINE_SOFT_LIMIT_S": "60",
+            "HOOKLINE_MOST_PER_SUBSCRIPTION": "1000",
+        },
+    )
     await asyncio.to_thread(stack.start)
     try:
         await asyncio.to_thread(stack.hold, "worker-0")
