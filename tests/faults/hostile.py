@@ -5,6 +5,7 @@ import gzip
 import socket
 import ssl
 import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
@@ -164,7 +165,9 @@ class _Serving:
         authority = self._authority
         old = authority.serving()
         old.set_ciphers("ALL:@SECLEVEL=0")
-        old.minimum_version, old.maximum_version = ssl.TLSVersion.MINIMUM_SUPPORTED, ssl.TLSVersion.TLSv1_1
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # that is what it is here for
+            old.minimum_version, old.maximum_version = ssl.TLSVersion.MINIMUM_SUPPORTED, ssl.TLSVersion.TLSv1_1
         return {
             "expired": authority.serving(age=timedelta(days=11)),
             "not yet valid": authority.serving(age=timedelta(days=-1)),
