@@ -6,8 +6,7 @@ from typing import Final
 from pydantic import AliasChoices, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from producers.port_settings import Ports
-from producers.schedule_settings import RetryWaits
+from producers.parsed_settings import Ports, RetryWaits
 from producers.secret_settings import UnfitSettings, given_sealer, given_secret
 from schemas.envelope import LARGEST_EVENT_BYTES
 from schemas.ids import is_organization_id

@@ -8,8 +8,7 @@ from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from processors.retries import MOST_JITTER
-from producers.port_settings import Ports
-from producers.schedule_settings import RetryWaits
+from producers.parsed_settings import Ports, RetryWaits
 from producers.secret_settings import given_sealer
 from schemas.sealing import Sealer
 from schemas.urls import PORTS
