@@ -389,7 +389,7 @@ class Dispatcher:
         else:
             if running.is_head:
                 lane.attempt, lane.history, lane.not_before = 1, (), None
-            if lane.is_held(offset):
+            if lane.stop_holding(offset):
                 lane.share.complete(offset)
                 self._bounds.start_if_free(lane.share)
         if lane.is_behind:

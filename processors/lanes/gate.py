@@ -105,11 +105,6 @@ class Gate:
         self._breaker.end(now, failed=failed)
 
     @property
-    def breaker_is_open(self) -> bool:
-        """Return whether the breaker is open or half-open."""
-        return self._breaker.is_open
-
-    @property
     def is_idle(self) -> bool:
         """Return whether nothing would be missed were it forgotten."""
         is_paced = self._pace is not None or self._catch_up is not None

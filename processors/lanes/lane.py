@@ -170,8 +170,8 @@ class Lane:
             history=self.history,
         )
 
-    def is_held(self, offset: int) -> bool:
-        """Return whether a record's ack is still due; it is ours to give then, once."""
+    def stop_holding(self, offset: int) -> bool:
+        """Hold a record's ack no longer; return whether it was held, and is to be given now."""
         if offset not in self.held:
             return False
         self.held.discard(offset)

@@ -67,7 +67,7 @@ def test_a_suspect_has_one_at_a_time_until_the_first_success(gate: Gate, ends: b
 def test_while_the_breaker_is_open_nothing_begins_before_the_next_probe(gate: Gate) -> None:
     attempt(gate, T, failed=True)
     attempt(gate, T, failed=True)
-    assert gate.breaker_is_open
+    assert gate.holds(None)
     assert gate.holds(subscription())
     assert asked(gate, subscription(), T + 4.9) == Refusal(Reason.OPEN, T + 5, holds=True)
     assert asked(gate, subscription(), T + 5) is None
@@ -88,14 +88,14 @@ def test_a_probe_that_asked_nothing_of_the_endpoint_is_made_again_at_once(gate: 
     gate.begin(T + 5, behind=True)
     gate.end(T + 5, failed=None)
     assert asked(gate, subscription(), T + 5) is None
-    assert gate.breaker_is_open
+    assert gate.holds(None)
 
 
 def test_a_probe_that_succeeds_opens_the_gate_wide(gate: Gate) -> None:
     attempt(gate, T, failed=True)
     attempt(gate, T, failed=True)
     attempt(gate, T + 5, failed=False)
-    assert not gate.breaker_is_open
+    assert not gate.holds(None)
     assert not gate.last_failed
     assert gate.cap(subscription(), MOST) == MOST
 
