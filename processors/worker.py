@@ -3,7 +3,6 @@
 import asyncio
 import signal
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, cast
 
 import structlog
@@ -36,7 +35,6 @@ log = structlog.get_logger("processors.worker")
 
 MOST_ROUTED_AT_ONCE: Final = 200
 _FLUSH_S: Final = 5.0
-_LOOKUPS_AT_ONCE: Final = 32
 VERSION: Final = "0.1.0"
 
 
@@ -49,8 +47,6 @@ async def run_worker(
     start it again.
     """
     loop = asyncio.get_running_loop()
-    # Names are looked up in its threads: the default, cores + 4, is soon full of customers' slow name servers.
-    loop.set_default_executor(ThreadPoolExecutor(_LOOKUPS_AT_ONCE, thread_name_prefix="lookup"))
     stopping, failure = asyncio.Event(), _Failure()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
