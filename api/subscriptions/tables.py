@@ -189,13 +189,17 @@ async def subscriptions_to_change(
 
 
 async def state_of(db: AsyncSession, row: SubscriptionRow, *, failing_after: int) -> SubscriptionState:
-    """Return how a subscription stands; failing: `failing_after` attempts in a row failed since it was enabled."""
+    """Return how a subscription stands; failing: `failing_after` attempts in a row failed since it was enabled.
+
+    Whether it is enabled and paused is the row's to say: it may have changed since, and an answer says one thing.
+    """
     if not row.enabled:
         return SubscriptionState.DISABLED
     if row.paused:
         return SubscriptionState.PAUSED
-    known = select(_state(failing_after)).where(SubscriptionRow.id == row.id)
-    return SubscriptionState((await db.execute(known)).scalar_one())
+    known = select(_is_failing(failing_after)).where(SubscriptionRow.id == row.id)
+    is_failing = (await db.execute(known)).scalar_one_or_none()  # none: deleted meanwhile
+    return SubscriptionState.FAILING if is_failing else SubscriptionState.ENABLED
 
 
 async def subscriptions_of(

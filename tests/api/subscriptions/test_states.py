@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import event
 
 from api.database import engine_of, transaction_of
-from api.subscriptions.tables import SubscriptionState, subscriptions_of
+from api.subscriptions.tables import SubscriptionState, state_of, subscription_of, subscriptions_of
 from schemas.ids import OrganizationId
 from tests.api.conftest import client_of, settings_of
 from tests.api.problem import problem_of
@@ -57,6 +57,28 @@ async def test_who_asks_with_if_none_match_sees_that_it_fails(api: httpx.AsyncCl
     problem_of(await api.patch(at, json={"description": "x"}, headers={"If-Match": '"2-failing"'}), 412)
     assert (await api.patch(at, json={"description": "x"}, headers={"If-Match": '"1"'})).status_code == 200
     assert (await api.patch(at, json={"description": "y"}, headers={"If-Match": '"2-failing"'})).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "meanwhile",
+    [
+        "UPDATE subscriptions SET enabled = false, disabled_reason = 'gone' WHERE id = $1",
+        "UPDATE subscriptions SET paused = true WHERE id = $1",
+        "DELETE FROM subscriptions WHERE id = $1",
+    ],
+)
+async def test_what_changes_between_two_readings_makes_no_answer_of_two_halves(
+    api: httpx.AsyncClient, shared_url: str, meanwhile: str
+) -> None:
+    """It once said `disabled` without a reason: the row was read before, its state after."""
+    body = await made(api)
+    engine = engine_of(settings_of(shared_url))
+    async with transaction_of(engine) as db:
+        row = await subscription_of(db, OrganizationId(api.headers["Hookline-Organization"]), body["id"])
+        assert row is not None
+        await rows_of(shared_url, meanwhile, body["id"])
+        assert await state_of(db, row, failing_after=3) is SubscriptionState.ENABLED
+    await engine.dispose()
 
 
 async def test_a_deleted_subscriptions_health_goes_with_it(api: httpx.AsyncClient, shared_url: str) -> None:
