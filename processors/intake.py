@@ -1,8 +1,7 @@
 """What an agent takes: worked off in bounded tasks, acked as far as everything before is done.
 
 The rules of FAUST.md in one place. An agent never waits (F10): it only queues. What a body raises is no reason to lose
-a record (F2). Only the completed prefix of a partition is acked (F1), per generation of the group's assignment, and
-nothing of a partition is worked off before what an earlier holder finished is known (F19).
+a record (F2). Only the completed prefix of a partition is acked (F1), per generation of the group's assignment.
 """
 
 import asyncio
@@ -102,18 +101,17 @@ class Intake:
         most_records: int,
         most_bytes: int,
         most_bytes_in_all: int | None = None,
-        prepare: Callable[[int | None], Awaitable[None]] | None = None,
         turn_of: Callable[[Taken], Hashable] | None = None,
         on_failure: Callable[[BaseException], None],
     ) -> None:
         """Prepare.
 
         `work` does one record and returns when its consequences are durable; what it raises is handed to `on_failure`,
-        which ends the process, and the record is read again. `prepare` runs once a generation, whose number it gets,
-        before the first record of it is worked off. `most_at_once` bounds the tasks; `most_records` and `most_bytes`,
-        per partition, what is held in memory; `most_bytes_in_all` that of all together, of which a partition may hold
-        as much as is free: one busy partition half of it, and any always _SMALLEST_SHARE. Records begin in turns: one
-        of each partition, or of each different `turn_of`; those with one turn begin in the order in which they came.
+        which ends the process, and the record is read again. `most_at_once` bounds the tasks; `most_records` and
+        `most_bytes`, per partition, what is held in memory; `most_bytes_in_all` that of all together, of which a
+        partition may hold as much as is free: one busy partition half of it, and any always _SMALLEST_SHARE. Records
+        begin in turns: one of each partition, or of each different `turn_of`; those with one turn begin in the order in
+        which they came.
         """
         self._work = work
         self._flow = flow
@@ -122,7 +120,6 @@ class Intake:
         self._most_bytes = most_bytes
         self._most_bytes_in_all = most_bytes_in_all
         self._bytes = 0
-        self._prepare = prepare
         self._on_failure = on_failure
         self._shares: dict[TP, _Share] = {}
         self._turn_of = turn_of
@@ -131,10 +128,8 @@ class Intake:
         self._waiting = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._generation: int | None = -1
-        self._ready = prepare is None
         self._accepting = True
         self._starting = False
-        self._background: set[asyncio.Task[None]] = set()
         self.finished = 0
 
     @property
@@ -160,13 +155,7 @@ class Intake:
         share.next_offset = message.offset + 1
         value = message.value
         share.acks.begin(message.offset, event)
-        taken = Taken(
-            position=Position(topic=message.topic, partition=message.partition, offset=message.offset),
-            key=message.key,
-            value=value,
-            headers=headers_of(message.headers),
-            timestamp_s=message.timestamp or 0.0,  # None: written by a client older than Kafka 0.10
-        )
+        taken = taken_of(message)
         share.records += 1
         share.bytes += len(value or b"")
         self._bytes += len(value or b"")
@@ -180,8 +169,6 @@ class Intake:
         """Take nothing more, drop what has not begun, let the rest end; return how many were cut off."""
         self._accepting = False
         self._forget_queues()
-        for task in self._background:
-            task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=within_s)
         cut = len(self._tasks)
@@ -197,21 +184,6 @@ class Intake:
         self._shares.clear()
         self._bytes = 0
         self._forget_queues()
-        if self._prepare is not None:
-            self._ready = False
-            task = asyncio.create_task(self._get_ready(self._prepare, generation))
-            self._background.add(task)
-            task.add_done_callback(self._background.discard)
-
-    async def _get_ready(self, prepare: Callable[[int | None], Awaitable[None]], generation: int | None) -> None:
-        try:
-            await prepare(generation)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the process ends and says so
-            self._on_failure(error)
-            return
-        if generation == self._generation:
-            self._ready = True
-            self._start_tasks()
 
     def _share_of(self, message: Message) -> _Share:
         # Not the message's own `tp`: aiokafka's class equals Faust's and hashes like it, but once it is among Faust's
@@ -233,7 +205,7 @@ class Intake:
         if self._starting:
             return
         for _ in range(_STARTED_A_TURN):
-            if not (self._ready and self._turns and len(self._tasks) < self._most_at_once):
+            if not (self._turns and len(self._tasks) < self._most_at_once):
                 return
             task = asyncio.create_task(self._work_off(*self._next()))
             self._tasks.add(task)
@@ -303,7 +275,18 @@ class Intake:
         self._start_tasks()
 
 
-def headers_of(headers: object) -> list[tuple[str, bytes]]:
+def taken_of(message: Message) -> Taken:
+    """Return Faust's message as the record that it is."""
+    return Taken(
+        position=Position(topic=message.topic, partition=message.partition, offset=message.offset),
+        key=message.key,
+        value=message.value,
+        headers=_headers_of(message.headers),
+        timestamp_s=message.timestamp or 0.0,  # None: written by a client older than Kafka 0.10
+    )
+
+
+def _headers_of(headers: object) -> list[tuple[str, bytes]]:
     """Return a message's headers as a list: Faust hands over a list of pairs, a mapping or None."""
     if not headers:
         return []

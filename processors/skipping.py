@@ -78,19 +78,12 @@ class OutcomeTail:
         self._config = client_config
         self._finished = finished
         self._tail = tail
-        self._loading: tuple[int | None, asyncio.Task[None]] | None = None
 
-    async def load_once(self, generation: int | None, partitions: Iterable[int]) -> None:
-        """Fill the skip set for an assignment; whoever asks for the same one again waits for the same reading.
+    async def load(self, partitions: Iterable[int]) -> None:
+        """Fill the skip set for these partition numbers; raises WorkerError when the tail cannot be read in 20 s.
 
         Records that an earlier holder finished without an ack are read at the beginning of an assignment, or never.
         """
-        if self._loading is None or self._loading[0] != generation:
-            self._loading = generation, asyncio.create_task(self.load(partitions))
-        await self._loading[1]
-
-    async def load(self, partitions: Iterable[int]) -> None:
-        """Fill the skip set for these partition numbers; raises WorkerError when the tail cannot be read in 20 s."""
         numbers = sorted(partitions)
         if not numbers:  # taken from us meanwhile; librdkafka would wait for an answer about nothing
             return

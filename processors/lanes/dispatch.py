@@ -16,7 +16,7 @@ from typing import Final
 from faust.types import TP
 
 from processors.errors import WorkerError
-from processors.intake import Event, Flow, Taken, headers_of
+from processors.intake import Event, Flow, Taken, taken_of
 from processors.lanes.background import Background
 from processors.lanes.bounds import Bounds
 from processors.lanes.cursor_log import CursorLog
@@ -34,7 +34,7 @@ from processors.lanes.standing import Standing
 from processors.metrics import LANES_BEHIND
 from processors.turn import Finish, Kept, NotOurs, Turn
 from schemas.ids import SubscriptionId
-from schemas.records import Cursor, Ordering, Position, Subscription
+from schemas.records import Cursor, Ordering, Subscription
 
 _STARTED_A_TURN: Final = 8  # of the loop's turns: answers that have come are handled in between
 _SWEEP_EVERY_S: Final = 0.25
@@ -198,13 +198,7 @@ class Dispatcher:
         share.acks.begin(message.offset, event)
         share.bytes += len(message.value or b"")
         self._bounds.stop_if_full(share)
-        taken = Taken(
-            position=Position(topic=message.topic, partition=message.partition, offset=message.offset),
-            key=message.key,
-            value=message.value,
-            headers=headers_of(message.headers),
-            timestamp_s=message.timestamp or 0.0,  # None: written by a client older than Kafka 0.10
-        )
+        taken = taken_of(message)
         if self._is_ready:
             self._admit(share, taken)
         else:

@@ -54,7 +54,7 @@ class Takeovers:
         numbers = {partition for _, partition in places}
         # The claim before the commits: whoever had the partitions could commit until they were ours, and not after.
         _, cursors = await asyncio.gather(
-            self._tail.load_once(generation, numbers),
+            self._tail.load(numbers),
             self._cursors.take_over(numbers, is_ours=lambda: self._is_loading(generation)),
         )
         return cursors, await asyncio.to_thread(self._committed, places)

@@ -69,15 +69,12 @@ class Bench:
         most_records: int = 1000,
         most_bytes: int = 1 << 20,
         most_bytes_in_all: int | None = None,
-        prepares: bool = False,
         turn_of: Callable[[Taken], Hashable] | None = None,
     ) -> None:
         self.valve = Valve()
         self.acked: list[tuple[Place, int]] = []
         self.failures: list[BaseException] = []
         self.begun: list[Taken] = []
-        self.prepared: list[asyncio.Future[None]] = []
-        self.generations: list[int | None] = []
         self._gates: defaultdict[tuple[Place, int], asyncio.Future[None]] = defaultdict(
             asyncio.get_running_loop().create_future
         )
@@ -88,7 +85,6 @@ class Bench:
             most_records=most_records,
             most_bytes=most_bytes,
             most_bytes_in_all=most_bytes_in_all,
-            prepare=self._prepare if prepares else None,
             turn_of=turn_of,
             on_failure=self.failures.append,
         )
@@ -111,6 +107,11 @@ class Bench:
             gate.set_result(None) if raising is None else gate.set_exception(raising)
             await settled()
 
+    def answer(self, *offsets: int, place: Place = DELIVER_0) -> None:
+        """End them all in one turn of the loop."""
+        for offset in offsets:
+            self._gates.pop((place, offset)).set_result(None)
+
     @property
     def working_on(self) -> list[int]:
         """The offsets begun so far, in order."""
@@ -120,11 +121,6 @@ class Bench:
         self.begun.append(taken)
         position = taken.position
         await self._gates[(position.topic, position.partition), position.offset]
-
-    async def _prepare(self, generation: int | None) -> None:
-        self.generations.append(generation)
-        self.prepared.append(asyncio.get_running_loop().create_future())
-        await self.prepared[-1]
 
 
 async def settled() -> None:
@@ -312,48 +308,10 @@ async def test_the_same_record_in_flight_in_two_assignments_is_acked_by_the_late
 
 @pytest.mark.parametrize("generation", [None, 0, 7])
 async def test_the_first_record_begins_an_assignment_whatever_its_number(generation: int | None) -> None:
-    bench = Bench(prepares=True)
+    bench = Bench()
     bench.take(0, generation=generation)
     await settled()
-    assert bench.generations == [generation]
-
-
-async def test_nothing_is_worked_on_before_prepare_has_ended() -> None:
-    bench = Bench(prepares=True)
-    bench.take(0, 1)
-    await settled()
-    assert (len(bench.prepared), bench.working_on) == (1, [])
-    bench.prepared[0].set_result(None)
-    await settled()
-    assert bench.working_on == [0, 1]
-    bench.take(2)
-    await settled()
-    assert bench.working_on == [0, 1, 2]
-    assert len(bench.prepared) == 1
-
-
-async def test_each_assignment_is_prepared_for_and_the_last_one_counts() -> None:
-    bench = Bench(prepares=True)
-    bench.take(0)
-    await settled()
-    bench.take(0, generation=2)
-    await settled()
-    bench.prepared[0].set_result(None)  # of the assignment that is over
-    await settled()
-    assert bench.working_on == []
-    bench.prepared[1].set_result(None)
-    await settled()
     assert bench.working_on == [0]
-
-
-async def test_a_prepare_that_fails_is_reported_and_nothing_is_worked_on() -> None:
-    bench = Bench(prepares=True)
-    bench.take(0)
-    await settled()
-    error = OSError("the tail cannot be read")
-    bench.prepared[0].set_exception(error)
-    await settled()
-    assert (bench.failures, bench.working_on, bench.acked) == ([error], [], [])
 
 
 async def test_a_partition_that_holds_as_many_records_as_it_may_is_stopped_and_started_again() -> None:
@@ -466,24 +424,17 @@ async def test_stopping_cuts_off_what_does_not_end_and_says_how_many() -> None:
     assert bench.failures == []  # to be cut off is no failure: it is read again
 
 
-async def test_stopping_while_it_prepares_begins_nothing() -> None:
-    bench = Bench(prepares=True)
-    bench.take(0)
-    await settled()
-    assert await bench.intake.stop(0.01) == 0
-    await settled()
-    assert bench.prepared[0].cancelled()
-    assert (bench.working_on, bench.failures) == ([], [])
-
-
 async def test_what_waited_begins_a_few_at_a_time_so_that_answers_are_handled_in_between() -> None:
-    bench = Bench(prepares=True)
-    bench.take(*range(50))
+    bench = Bench(most_at_once=50)
+    bench.take(*range(100))
     await settled()
-    bench.prepared[0].set_result(None)
+    assert bench.working_on == [*range(50)]
+    bench.answer(*range(50))
     for _ in range(4):
         await asyncio.sleep(0)
-    assert 0 < len(bench.begun) < 50
-    bench.take(50)
+    assert 0 < len(bench.begun) - 50 < 50
+    bench.take(100)
     await settled()
-    assert bench.working_on == [*range(51)]
+    bench.answer(*range(50, 100))
+    await settled()
+    assert bench.working_on == [*range(101)]

@@ -126,17 +126,16 @@ async def test_the_tail_says_which_records_and_sendings_are_done(outcomes: Outco
 
 
 @pytest.mark.kafka
-async def test_two_intakes_of_one_assignment_share_one_reading(outcomes: Outcomes) -> None:
+async def test_each_reading_adds_what_was_finished_since(outcomes: Outcomes) -> None:
     outcomes.finish(0, 1, "dlv_a/0/1")
     outcomes.flush()
     tail = OutcomeTail(outcomes.config, finished := Finished())
     with capture_logs() as lines:
-        await asyncio.gather(tail.load_once(7, [0]), tail.load_once(7, [0]))
-        await tail.load_once(7, [0])
+        await tail.load([0])
         assert finished.has_record(DELIVER, 0, 1)
         outcomes.finish(0, 2, "dlv_b/rpl_1/1", topic="hookline.replay")
         outcomes.flush()
-        await tail.load_once(8, [0, 1])
+        await tail.load([0, 1])
     assert finished.has_record(DELIVER, 0, 1)
     assert finished.has_record("hookline.replay", 0, 2)
     assert [line["partitions"] for line in lines if line["event"] == "skip_set.loaded"] == [1, 2]

@@ -8,6 +8,7 @@ from contextlib import suppress
 
 import pytest
 
+from processors.lanes import dispatch
 from processors.lanes.limits import Limits
 from processors.turn import Finish, NotOurs
 from schemas.headers import TEST
@@ -199,6 +200,64 @@ async def test_a_partition_that_is_taken_away_is_left_alone(yard: Yard) -> None:
     await asyncio.sleep(0.05)
     assert len(yard.begun) == 1
     assert yard.commit() == 0
+
+
+class Takings:
+    """Taking over, which ends when the test says so."""
+
+    def __init__(self, yard: Yard) -> None:
+        self.asked: list[asyncio.Future[None]] = []
+        yard.takes_over = self._take
+
+    async def _take(self, _: int) -> None:
+        self.asked.append(asyncio.get_running_loop().create_future())
+        await self.asked[-1]
+
+
+async def begun_anew(yard: Yard) -> Takings:
+    yard.kill()
+    takings = Takings(yard)
+    await yard.start()
+    await yard.send(yard.subscription(), yard.subscription())
+    await yard.until(lambda: len(takings.asked) == 1)
+    return takings
+
+
+async def test_nothing_begins_before_the_partitions_are_taken_over(yard: Yard) -> None:
+    takings = await begun_anew(yard)
+    assert not yard.begun
+    takings.asked[0].set_result(None)
+    await yard.until(lambda: len(yard.begun) == 2)
+    assert len(takings.asked) == 1
+
+
+async def test_each_assignment_is_taken_over_and_the_last_one_counts(yard: Yard) -> None:
+    takings = await begun_anew(yard)
+    yard.reassign()
+    await yard.until(lambda: len(takings.asked) == 2)
+    takings.asked[0].set_result(None)  # of the assignment that is over
+    await asyncio.sleep(0.05)
+    assert not yard.begun
+    takings.asked[1].set_result(None)
+    await yard.until(lambda: len(yard.begun) == 2)
+
+
+async def test_a_taking_over_that_fails_is_reported_and_nothing_begins(yard: Yard) -> None:
+    takings = await begun_anew(yard)
+    error = OSError("the cursors cannot be read")
+    takings.asked[0].set_exception(error)
+    await asyncio.sleep(0.05)
+    assert (yard.failures, yard.begun, yard.acked) == ([error], [], set())
+    yard.failures.clear()
+
+
+async def test_stopping_while_it_takes_over_begins_nothing(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dispatch, "_SAVED_WITHIN_S", 0.05)
+    takings = await begun_anew(yard)
+    assert await yard.dispatcher.stop(0.01) == 0
+    await asyncio.sleep(0)
+    assert takings.asked[0].cancelled()
+    assert (yard.begun, yard.failures) == ([], [])
 
 
 @pytest.mark.parametrize("ordering", [Ordering.STRICT, Ordering.PER_KEY])

@@ -4,7 +4,7 @@ import asyncio
 import random
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -118,6 +118,7 @@ class Yard:
         self.valve = Valve()
         self.changed = asyncio.Event()
         self.on_begin: Callable[[Begun], None] = lambda _: None
+        self.takes_over: Callable[[int], Awaitable[None]] | None = None  # before it does
         self.generation = 0
         self._config = {"bootstrap.servers": bootstrap}
         self._producer = producer
@@ -199,6 +200,12 @@ class Yard:
             self.values.append((value, headers))
             self._hand_over(len(self.records) - 1)
 
+    def reassign(self) -> None:
+        """Give the partition to the same worker anew: what is not acked comes again."""
+        self.generation += 1
+        for offset in range(len(self.records)):
+            self._hand_over(offset)
+
     async def until(self, condition: Callable[[], bool], *, within_s: float = 15.0) -> None:
         """Return when `condition` holds; it is asked whenever something begins, and now and then."""
         deadline = time.monotonic() + within_s
@@ -267,6 +274,8 @@ class Yard:
         return finish
 
     async def _take_over(self, generation: int) -> Takeover:
+        if self.takes_over is not None:
+            await self.takes_over(generation)
         assert self._cursors is not None
         cursors = await self._cursors.take_over([0], is_ours=lambda: self.generation == generation)
         return Takeover(cursors=cursors, committed={0: self.committed})
