@@ -18,7 +18,6 @@ from schemas.records import Position
 
 log = structlog.get_logger("processors.intake")
 
-_STARTED_A_TURN: Final = 4
 _SMALLEST_SHARE: Final = 1024 * 1024  # bytes that a partition may hold, however much the others do
 _RESUME_BELOW: Final = 0.5  # of the bounds: with less, a paused partition could run dry before the next poll
 
@@ -129,7 +128,6 @@ class Intake:
         self._tasks: set[asyncio.Task[None]] = set()
         self._generation: int | None = -1
         self._accepting = True
-        self._starting = False
         self.finished = 0
 
     @property
@@ -196,22 +194,10 @@ class Intake:
         return share
 
     def _start_tasks(self) -> None:
-        """Start a few records, and the next few in the loop's next turn.
-
-        Answers that have come are handled in between. Were all slots filled at once, a worker that is short of CPU
-        would have all of them open all the time, and each request costs more the more there are (measured: 97 µs at
-        100 at once, 144 µs at 500). Slots fill only when receivers are slow, which is what they are for.
-        """
-        if self._starting:
-            return
-        for _ in range(_STARTED_A_TURN):
-            if not (self._turns and len(self._tasks) < self._most_at_once):
-                return
+        while self._turns and len(self._tasks) < self._most_at_once:
             task = asyncio.create_task(self._work_off(*self._next()))
             self._tasks.add(task)
             task.add_done_callback(self._on_done)
-        self._starting = True
-        asyncio.get_running_loop().call_soon(self._start_more)
 
     def _enqueue(self, taken: Taken, share: _Share) -> None:
         turn = share.tp if self._turn_of is None else self._turn_of(taken)
@@ -240,10 +226,6 @@ class Intake:
         self._queues.clear()
         self._turns.clear()
         self._waiting = 0
-
-    def _start_more(self) -> None:
-        self._starting = False
-        self._start_tasks()
 
     async def _work_off(self, taken: Taken, share: _Share) -> None:
         await self._work(taken)

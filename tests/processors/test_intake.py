@@ -107,11 +107,6 @@ class Bench:
             gate.set_result(None) if raising is None else gate.set_exception(raising)
             await settled()
 
-    def answer(self, *offsets: int, place: Place = DELIVER_0) -> None:
-        """End them all in one turn of the loop."""
-        for offset in offsets:
-            self._gates.pop((place, offset)).set_result(None)
-
     @property
     def working_on(self) -> list[int]:
         """The offsets begun so far, in order."""
@@ -422,19 +417,3 @@ async def test_stopping_cuts_off_what_does_not_end_and_says_how_many() -> None:
     assert bench.intake.in_flight == 0
     assert offsets(bench.acked) == [0]
     assert bench.failures == []  # to be cut off is no failure: it is read again
-
-
-async def test_what_waited_begins_a_few_at_a_time_so_that_answers_are_handled_in_between() -> None:
-    bench = Bench(most_at_once=50)
-    bench.take(*range(100))
-    await settled()
-    assert bench.working_on == [*range(50)]
-    bench.answer(*range(50))
-    for _ in range(4):
-        await asyncio.sleep(0)
-    assert 0 < len(bench.begun) - 50 < 50
-    bench.take(100)
-    await settled()
-    bench.answer(*range(50, 100))
-    await settled()
-    assert bench.working_on == [*range(101)]
