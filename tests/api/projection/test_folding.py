@@ -64,7 +64,7 @@ class Table:
         assert fold.changed.keys() <= self.rows.keys()
         self.rows |= {identifier: row.standing for identifier, row in (fold.new | fold.changed).items()}
         for place, tally in fold.counts().items():
-            made = {"attempts": tally.attempts, "failed": tally.failed_attempts, "ms": tally.duration_ms}
+            made = {"attempts": tally.attempts, "failed attempts": tally.failed_attempts, "ms": tally.duration_ms}
             buckets = {f"bucket {number}": count for number, count in enumerate(tally.durations)}
             for name, count in {**tally.states, **made, **buckets}.items():
                 self.counts[place][f"{name}"] += count
@@ -123,7 +123,7 @@ def test_the_counts_are_what_a_recount_of_the_rows_says(delivered: list[Delivery
                 expected[place][table.rows[owed.id].state] += 1
                 expected[place]["attempts"] += len(made)
                 expected[place]["ms"] += sum(one.duration_ms for one in made)
-    names = {"pending", "retrying", "success", "held", "attempts", "ms"}
+    names = {"pending", "retrying", "success", "failed", "held", "attempts", "ms"}
     found = {place: Counter({name: counts[name] for name in names}) for place, counts in table.counts.items()}
     assert {place: +counts for place, counts in found.items() if +counts} == {
         place: +Counter({name: counts[name] for name in names}) for place, counts in expected.items() if +counts
