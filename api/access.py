@@ -53,7 +53,8 @@ class Access:
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
                 answer.status = int(message["status"])
-                message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
+                given = list(message["headers"])
+                message["headers"] = [*given, *_headers_of(request, {name for name, _ in given})]
             else:
                 answer.body_bytes += len(message.get("body", b""))
             await send(message)
@@ -85,8 +86,17 @@ class Access:
             duration_ms=round(seconds * 1000, 1),
             body_bytes=answer.body_bytes,
             organization_id=None if caller is None else caller.organization_id,
+            credential=None if caller is None else caller.id,
             client=None if request.client is None else request.client.host,
         )
+
+
+def _headers_of(request: Request, given: set[bytes]) -> list[tuple[bytes, bytes]]:
+    """Return what every answer carries beside what is `given`: the request's id, and how the caller's limits stand."""
+    rate: dict[str, str] = getattr(request.state, "rate_headers", {})
+    named = {"x-request-id": request.state.request_id, **rate}
+    ours = [(name.lower().encode(), value.encode()) for name, value in named.items()]
+    return [(name, value) for name, value in ours if name not in given]  # a 429 says itself how they stand
 
 
 def _request_id_of(request: Request) -> str:

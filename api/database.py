@@ -7,19 +7,22 @@ from typing import Annotated, Final, Self, cast
 
 import asyncpg
 from fastapi import Depends, Request
+from sqlalchemy import Connection, event, func, select, true
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
-from sqlalchemy.orm import DeclarativeBase
+from sqlalchemy.orm import DeclarativeBase, Session, SessionTransaction
 
 from api.errors import Unavailable
 from api.settings import ApiSettings
+from schemas.ids import OrganizationId
 
 # Shutting down, starting up, too many connections, and the connection exceptions of the standard's class 08.
 _AWAY_STATES: Final = ("57P01", "57P02", "57P03", "53300", "08")
 # A plan made before the values are known cannot leave out the days that they leave out, nor use an index that holds
 # only some rows; a plan for a few rows of many is not worth compiling.
 _PLANNING: Final = {"plan_cache_mode": "force_custom_plan", "jit": "off"}
+TENANT_ROLE: Final = "hookline_tenant"
 _AWAY: Final = (OSError, NoConnectionFree, asyncpg.PostgresConnectionError, asyncpg.InterfaceError)
 
 
@@ -73,6 +76,31 @@ async def transaction_of(engine: AsyncEngine) -> AsyncIterator[AsyncSession]:
         raise
 
 
+@asynccontextmanager
+async def tenant_transaction_of(engine: AsyncEngine, organization_id: OrganizationId) -> AsyncIterator[AsyncSession]:
+    """Do the same, bound to an organization: PostgreSQL shows no row of another, whatever a query says."""
+    async with transaction_of(engine) as db:
+        bind(db, organization_id)
+        yield db
+
+
+def bind(db: AsyncSession, organization_id: OrganizationId) -> None:
+    """Bind the transaction to an organization until it ends: the second lock behind each query's own WHERE.
+
+    The role `hookline_tenant` owns nothing, and the policies of migration 0006 show it one organization. PostgreSQL is
+    told when the transaction begins there, which is with its first query: what asks nothing costs nothing.
+    """
+    bound = select(
+        func.set_config("role", TENANT_ROLE, true()),
+        func.set_config("hookline.organization_id", organization_id, true()),
+    )
+
+    def tell(_: Session, __: SessionTransaction, connection: Connection) -> None:
+        connection.execute(bound)
+
+    event.listen(db.sync_session, "after_begin", tell)
+
+
 def is_away(error: DBAPIError) -> bool:
     """Return whether a failed statement says that PostgreSQL, and not the statement, is the trouble."""
     state = str(getattr(error.orig, "sqlstate", None) or "")
@@ -87,7 +115,8 @@ class RequestTransaction:
     """A request's one transaction: it begins when the route asks for it, and ends before the answer goes out.
 
     `api/requests.py` enters it around each route: a 201 before the commit could be a lie, and what makes a POST
-    idempotent is written in the same transaction. `db` is None until the route has asked.
+    idempotent is written in the same transaction. `db` is None until the route has asked. It is bound to the caller's
+    organization unless the route asks for `SystemDb`.
     """
 
     def __init__(self, request: Request) -> None:
@@ -97,6 +126,13 @@ class RequestTransaction:
 
     async def session(self) -> AsyncSession:
         """Return the session, in a transaction; raises DatabaseAway."""
+        if self.db is None:
+            db = await self.system_session()
+            bind(db, self._request.state.caller.organization_id)
+        return cast(AsyncSession, self.db)
+
+    async def system_session(self) -> AsyncSession:
+        """Return the session, bound to no organization unless it is already; raises DatabaseAway."""
         if self.db is None:
             engine = cast(AsyncEngine, self._request.app.state.engine)
             self.db = await self._stack.enter_async_context(transaction_of(engine))
@@ -116,4 +152,12 @@ async def _session(request: Request) -> AsyncSession:
     return await cast(RequestTransaction, request.state.transaction).session()
 
 
+async def _system_session(request: Request) -> AsyncSession:
+    return await cast(RequestTransaction, request.state.transaction).system_session()
+
+
 Db = Annotated[AsyncSession, Depends(_session)]
+"""Bound to the caller's organization."""
+
+SystemDb = Annotated[AsyncSession, Depends(_system_session)]
+"""Bound to none: for what belongs to no organization (the quarantine, sign-in). tests/api lists who uses it."""

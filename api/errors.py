@@ -46,6 +46,12 @@ class Unauthenticated(Refusal):
     status = HTTPStatus.UNAUTHORIZED
 
 
+class Forbidden(Refusal):
+    """Known, and not allowed (RFC 9110, 15.5.4)."""
+
+    status = HTTPStatus.FORBIDDEN
+
+
 class NotFound(Refusal):
     """There is no such thing, or it is another organization's: the answer is the same."""
 
@@ -80,6 +86,12 @@ class InvalidRequest(Refusal):
     """The request can be read and does not hold; `flaws` say where."""
 
     status = HTTPStatus.UNPROCESSABLE_ENTITY
+
+
+class TooManyRequests(Refusal):
+    """Over a limit (RFC 6585, 4); `headers` say when it is worth trying again."""
+
+    status = HTTPStatus.TOO_MANY_REQUESTS
 
 
 class Unavailable(Refusal):

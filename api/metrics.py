@@ -28,5 +28,10 @@ class Metrics:
             ("outcome",),
             registry=self.registry,
         )
+        self.limits_without_redis = Counter(
+            "hookline_api_limits_without_redis",
+            "What was counted against rate limits by this process alone, because Redis was away.",
+            registry=self.registry,
+        )
         for outcome in ("published", "failed", "refused"):
             self.events.labels(outcome)

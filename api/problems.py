@@ -29,6 +29,7 @@ _MOST_FLAWS: Final = 100
 _TITLES: Final = {  # a phrase that stays the same for a kind; HTTPStatus's own differ between Python versions
     400: "Malformed request",
     401: "Not authenticated",
+    403: "Not allowed",
     404: "Not found",
     405: "Method not allowed",
     409: "Conflict",
@@ -36,6 +37,7 @@ _TITLES: Final = {  # a phrase that stays the same for a kind; HTTPStatus's own 
     413: "Body too large",
     415: "Unsupported media type",
     422: "Invalid request",
+    429: "Too many requests",
     500: "Internal error",
     503: "Temporarily unavailable",
 }
@@ -87,7 +89,9 @@ def problem(request: Request, refusal: Refusal, *, status: int | None = None) ->
     """Return the document for a refusal, with its headers."""
     status = status or int(refusal.status)
     document = document_of(refusal, request_id=request_id_of(request), status=status)
-    return Response(orjson.dumps(document), status, headers=refusal.headers, media_type=MEDIA_TYPE)
+    response = Response(orjson.dumps(document), status, headers=refusal.headers, media_type=MEDIA_TYPE)
+    response.headers.setdefault("Cache-Control", "no-store")  # a 404 may be kept otherwise (RFC 9110, 15.1)
+    return response
 
 
 def document_of(refusal: Refusal, *, request_id: str, status: int) -> dict[str, object]:

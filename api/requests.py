@@ -1,8 +1,8 @@
-"""What every request under `/api/v1` passes before its route: who is calling, then its body as JSON.
+"""What every request under `/api/v1` passes before its route: who calls and whether they may, then its body as JSON.
 
-In this order: nobody's body is read before we know who sends it. The body is counted while it comes in, so that neither
-a wrong Content-Length nor a chunked body fills the memory. Around the route are its transaction and, for a POST that
-names an `Idempotency-Key`, the answer that is kept for it.
+In this order: nobody's body is read before we know who sends it and that it is not too much. The body is counted while
+it comes in, so that neither a wrong Content-Length nor a chunked body fills the memory. Around the route are its
+transaction, its entry in the audit log and, for a POST that names an `Idempotency-Key`, the answer that is kept for it.
 """
 
 import json
@@ -16,11 +16,16 @@ from fastapi import Request, Response
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict
 
-from api.callers import Callers
+from api.audit.recording import is_recorded as changed
+from api.audit.recording import record_request
+from api.caching import CATALOGUE_S, LIST_AND_ITEM_S, with_caching
+from api.callers import Access, Callers, access_of, address_of, check_access
 from api.database import RequestTransaction
 from api.errors import BodyTooLarge, Flaw, InvalidRequest, MalformedJson, NotJson
 from api.idempotency.keys import KEY_HEADER
 from api.idempotency.repeats import Repeats
+from api.limits.taking import RateLimits
+from api.permissions import MEANINGS, Permission, RateClass
 from schemas.redaction import Json
 
 DEEPEST_JSON: Final = 100  # levels; orjson writes 254, and Python's own recursion has room for these
@@ -34,34 +39,75 @@ class JsonBody(BaseModel):
 
 
 class JsonRoute(APIRoute):
-    """A route whose caller is known and whose body, if it takes one, is JSON within the limit."""
+    """A route that says in its types who may call it; its body, if it takes one, is JSON within the limit."""
 
     limit: ClassVar = "largest_body_bytes"  # its name in the app's state
+    max_age_s: ClassVar = LIST_AND_ITEM_S
+    access: Access
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Return FastAPI's handler with ours before it."""
+        """Return FastAPI's handler with ours before it; raises UndeclaredRoute."""
         handle = super().get_route_handler()
         takes_body = self.body_field is not None
+        access = self.access = access_of(self.endpoint)
+        action = self.operation_id or self.name
+        is_recorded = access.permission is not Permission.EVENTS_PUBLISH and not access.is_open
+
+        async def handle_recorded(request: Request) -> Response:
+            response = await handle(request)
+            if is_recorded and changed(request, response):
+                db = await cast(RequestTransaction, request.state.transaction).session()
+                await record_request(db, request, response, action=action)
+            return response
 
         async def handle_known(request: Request) -> Response:
-            request.state.caller = cast(Callers, request.app.state.callers).identify(request)
+            await _admit(request, access)
             body = b""
             if takes_body:
                 request = _JsonRequest(request.scope, request.receive)
                 await request.read(most_bytes=getattr(request.app.state, self.limit))
                 body = await request.body()
-            if request.method == "POST" and KEY_HEADER in request.headers:
-                return await cast(Repeats, request.app.state.repeats).answered(request, body, handle)
-            async with RequestTransaction(request):
-                return await handle(request)
+            callers = cast(Callers, request.app.state.callers)
+            forgot = callers.forgot
+            if request.method == "POST" and KEY_HEADER in request.headers and not access.is_open:
+                response = await cast(Repeats, request.app.state.repeats).answered(request, body, handle_recorded)
+            else:
+                async with RequestTransaction(request):
+                    response = await handle_recorded(request)
+            if callers.forgot != forgot:  # by a route before it committed, when others still saw what was before
+                callers.forget()
+            return with_caching(request, response, max_age_s=self.max_age_s)
 
         return handle_known
+
+
+async def _admit(request: Request, access: Access) -> None:
+    """Let a request in: who calls, whether it is too much, whether they may; refusals count as well."""
+    limits = cast(RateLimits, request.app.state.limits)
+    if access.is_open:
+        request.state.rate_headers = await limits.take_open(RateClass.SIGNING_IN, address_of(request))
+        return
+    caller = await cast(Callers, request.app.state.callers).identify(request)
+    request.state.caller = caller
+    counts_as = MEANINGS[access.permission].counts_as if access.permission else _of_method(request.method)
+    request.state.rate_headers = await limits.take(caller, counts_as)
+    check_access(caller, access)
+
+
+def _of_method(method: str) -> RateClass:
+    return RateClass.READING if method == "GET" else RateClass.MANAGING
 
 
 class BatchRoute(JsonRoute):
     """A route whose body holds many things at once."""
 
     limit: ClassVar = "largest_batch_bytes"
+
+
+class CatalogueRoute(JsonRoute):
+    """A route whose answer changes with a release only."""
+
+    max_age_s: ClassVar = CATALOGUE_S
 
 
 class _JsonRequest(Request):

@@ -6,11 +6,15 @@ from typing import Annotated, cast
 from fastapi import Depends, Request
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from api.callers import Callers
 from api.events.posting import EventPosting
 from api.events.publishing import EventPublishing
+from api.limits.taking import RateLimits
 from api.metrics import Metrics
+from api.oauth.signing import SigningKeys
 from api.readiness import ReadyChecks
 from api.settings import ApiSettings
+from api.signed_links import SignedLinks
 from api.subscriptions.outcomes import Outcomes
 from producers.settings import KafkaSettings
 from schemas.sealing import Sealer
@@ -29,6 +33,10 @@ class Services:
     metrics: Metrics
     ready: ReadyChecks
     outcomes: Outcomes
+    links: SignedLinks
+    callers: Callers
+    limits: RateLimits
+    keys: SigningKeys
 
 
 async def _services(request: Request) -> Services:

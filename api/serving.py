@@ -44,6 +44,8 @@ async def serving(settings: ApiSettings, kafka: KafkaSettings, *, announce: Anno
             log_config=None,  # the process decides what its logs look like
             access_log=False,  # api/access.py writes it
             server_header=False,
+            proxy_headers=bool(settings.trusted_proxies),  # uvicorn would believe whoever is on this machine
+            forwarded_allow_ips=settings.trusted_proxies,
             timeout_graceful_shutdown=settings.shutdown_s,
         )
         async with app.router.lifespan_context(app):

@@ -8,7 +8,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from producers.parsed_settings import Ports, RetryWaits
 from producers.secret_settings import UnfitSettings, given_sealer, given_secret
+from schemas.addresses import checked_networks
 from schemas.envelope import LARGEST_EVENT_BYTES
+from schemas.errors import InvalidInput
 from schemas.ids import is_organization_id
 from schemas.sealing import Sealer
 from schemas.urls import PORTS
@@ -82,6 +84,39 @@ class ApiSettings(DatabaseSettings):
     """Deliveries a second that a replay may ask for; a higher rate is answered with 422."""
     most_replays_at_once: int = Field(default=10, ge=1)
     """Replays of one organization that may be sending at once; one more is answered with 409."""
+    redis_url: str | None = Field(default=None, repr=False)
+    """Redis that counts rate limits for all API processes, `redis://host:port/0`; without it each counts for itself."""
+    trusted_proxies: str = ""
+    """Addresses of proxies, between commas, whose X-Forwarded-For says who calls; empty: nobody's does."""
+    public_url: str = "http://127.0.0.1:8000"
+    """Where callers reach the API: the issuer of the OAuth server, and what links in e-mails begin with."""
+    session_hours: int = Field(default=12, ge=1, le=24 * 30)
+    """Hours after which a browser has to sign in again."""
+    invitation_days: int = Field(default=7, ge=1, le=90)
+    """Days that an invitation can be accepted."""
+    link_hours: int = Field(default=24, ge=1, le=24 * 7)
+    """Hours that a link to verify an address can be used; one to reset a password: an hour."""
+    smtp_url: SecretStr | None = None
+    """The server that e-mail goes through, `smtp://user:password@host:587` (STARTTLS) or `smtps://…:465`; without it
+    e-mails become files in `mail_folder`."""
+    smtp_url_file: Path | None = None
+    """A file that holds `smtp_url`."""
+    mail_folder: Path = Path(".hookline/mail")
+    """Where e-mails go as files while there is no `smtp_url`."""
+    mail_from: str = "Hookline <hookline@localhost>"
+    """The sender of e-mails."""
+    code_lifetime_s: int = Field(default=60, ge=10, le=600)
+    """Seconds that an authorization code can be used (RFC 6749, 4.1.2)."""
+    access_token_lifetime_s: int = Field(default=3600, ge=60, le=86_400)
+    """Seconds that an access token is valid."""
+    refresh_token_lifetime_days: int = Field(default=30, ge=1, le=365)
+    """Days that a refresh token can be used."""
+    grant_lifetime_days: int = Field(default=365, ge=1, le=3650)
+    """Days after which a user is asked again, however often refresh tokens were used."""
+    refresh_grace_s: int = Field(default=10, ge=0, le=60)
+    """Seconds in which a refresh token may be used again because its answer was lost; later it revokes everything."""
+    signing_key_days: int = Field(default=90, ge=1, le=365)
+    """Days that a key signs access tokens before the next one does."""
     api_host: str = "127.0.0.1"
     """The address to listen on."""
     api_port: int = Field(default=8000, ge=0, le=65535)
@@ -97,6 +132,15 @@ class ApiSettings(DatabaseSettings):
         if not is_organization_id(organization_id):
             raise ValueError("must be 1 to 100 letters, digits and . _ : -")
         return organization_id
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _addresses(cls, proxies: str) -> str:
+        """Normalise: what uvicorn cannot read it takes for a name, and believes nobody; `*` would believe everybody."""
+        try:
+            return ",".join(checked_networks([each.strip() for each in proxies.split(",") if each.strip()]))
+        except InvalidInput as error:
+            raise ValueError(error.detail) from None
 
     def sealer(self) -> Sealer:
         """Return what seals secrets; raises UnfitSettings when the master key is missing or unfit."""

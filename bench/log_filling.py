@@ -197,12 +197,16 @@ class _Drawing:
         for number in range(1, failures + 1):
             last = number == failures and state != "success"
             left_in = state if last else "retrying"
-            attempts.append(self._attempt(identifier, number, left_in, status, kind, moment, subscription, body_bytes))
+            attempts.append(
+                self._attempt(identifier, organization, number, left_in, status, kind, moment, subscription, body_bytes)
+            )
             moment += timedelta(minutes=5**number)
         if state == "success":
             status, kind = (200, None) if chance.random() < 0.98 else (chance.choice((201, 202, 204)), None)
             attempts.append(
-                self._attempt(identifier, failures + 1, state, status, None, moment, subscription, body_bytes)
+                self._attempt(
+                    identifier, organization, failures + 1, state, status, None, moment, subscription, body_bytes
+                )
             )
         error = None if kind is None else _ERRORS.get(kind, "cannot connect").format(status)
         due_at = self._now + timedelta(minutes=chance.randint(-5, 600)) if state == "retrying" else moment
@@ -216,6 +220,7 @@ class _Drawing:
     def _attempt(  # noqa: PLR0917 - one row of a table
         self,
         delivery: str,
+        organization: str,
         number: int,
         state: str,
         status: int | None,
@@ -230,7 +235,7 @@ class _Drawing:
         identifier = AttemptId(self._id("att", moment))
         at = moment.replace(microsecond=moment.microsecond // 1000 * 1000)
         return (
-            identifier, at, delivery, "0", number, state, status, kind, error, moment, moment, 40, None,
+            identifier, at, organization, delivery, "0", number, state, status, kind, error, moment, moment, 40, None,
             f"https://example.com/{subscription}", "93.184.216.34:443", _REQUEST, _RESPONSE if answered else None,
             b"ok" * 20 if answered else None, False, body_bytes, 1, "worker-0",
         )  # fmt: skip

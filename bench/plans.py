@@ -8,18 +8,22 @@ from typing import Any, Final
 from sqlalchemy import event, text
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
+from api.database import tenant_transaction_of
+from schemas.ids import OrganizationId
+
 _WHOLE_TABLE: Final = re.compile(r"Seq Scan on ((?:events|deliveries|attempts)\w*)")
 _FEW_BYTES: Final = 32 * 8192
 Ask = Callable[[AsyncSession], Awaitable[object]]
 
 
-async def plans_of(engine: AsyncEngine, ask: Ask) -> list[str]:
-    """Return the plan of each statement that `ask` sends, as EXPLAIN prints it."""
+async def plans_of(engine: AsyncEngine, ask: Ask, *, organization_id: OrganizationId) -> list[str]:
+    """Return the plan of each statement that `ask` sends, as EXPLAIN prints it, bound as the API's requests are."""
     with _statements_of(engine) as statements:
-        async with AsyncSession(engine) as db:
+        async with tenant_transaction_of(engine, organization_id) as db:
             await ask(db)
     plans = []
-    async with engine.connect() as connection:
+    async with tenant_transaction_of(engine, organization_id) as db:
+        connection = await db.connection()
         for statement, parameters in statements:
             found = await connection.exec_driver_sql(f"EXPLAIN {statement}", parameters)
             plans.append("\n".join(found.scalars()))

@@ -31,6 +31,7 @@ from schemas.codec import encode
 from schemas.headers import delivery_headers
 from schemas.ids import OrganizationId, delivery_id_of, new_attempt_id, new_event_id, new_subscription_id
 from schemas.records import Attempt, AttemptState, Delivery, Event, Position
+from schemas.sealing import new_master_key
 from schemas.topics import ATTEMPTS, DELIVER, EVENTS, PARTITIONER
 
 DELIVERIES = 100_000
@@ -83,7 +84,11 @@ async def _prepare(database_url: str) -> None:
 def _measure(
     folder: Path, kafka: EmbeddedKafka, postgres: EmbeddedPostgres, deliveries: int, profile: Path | None
 ) -> dict[str, Any]:
-    env = {"DATABASE_URL": postgres.database_url, "KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers}
+    env = {
+        "DATABASE_URL": postgres.database_url,
+        "KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
+        "HOOKLINE_MASTER_KEYS": new_master_key(),
+    }
     profiled = [] if profile is None else ["-m", "cProfile", "-o", str(profile.absolute())]
     argv = [sys.executable, *profiled, "-m", "compose.command", "projector"]
     ready = folder / "ready"

@@ -49,6 +49,21 @@ def new_replay_id() -> ReplayId:
     return ReplayId(f"rpl_{uuid_utils.uuid7().hex}")
 
 
+def new_organization_id() -> OrganizationId:
+    """Return a fresh `org_…`; an organization may be made under another system's id too (`is_organization_id`)."""
+    return OrganizationId(f"org_{uuid_utils.uuid7().hex}")
+
+
+def new_invitation_id() -> str:
+    """Return a fresh `inv_…`."""
+    return f"inv_{uuid_utils.uuid7().hex}"
+
+
+def new_role_id() -> str:
+    """Return a fresh `rol_…`; built-in roles go by their names (`api/permissions.py`)."""
+    return f"rol_{uuid_utils.uuid7().hex}"
+
+
 def quarantine_id_of(topic: str, partition: int, offset: int, at: datetime) -> QuarantineId:
     """Return the `qtn_…` of the record at a place in the log, written there at `at`; reading it twice gives the same.
 

@@ -12,6 +12,8 @@ from typing import Final
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from schemas.errors import HooklineError
 
@@ -42,6 +44,7 @@ class Sealer:
             if len(key) != KEY_BYTES:
                 raise SealingError(f"master key {key_id!r} holds {len(key)} bytes; AES-256 wants {KEY_BYTES}")
         self._current = current
+        self._keys = dict(keys)
         self._ciphers = {key_id: AESGCM(key) for key_id, key in keys.items()}
 
     @property
@@ -53,6 +56,16 @@ class Sealer:
     def key_ids(self) -> tuple[str, ...]:
         """The ids of all keys, the one that seals first."""
         return (self._current, *(key_id for key_id in self._ciphers if key_id != self._current))
+
+    def derived(self, purpose: str) -> list[bytes]:
+        """Return a key of 32 bytes for `purpose` from each master key, the current one's first (HKDF, RFC 5869).
+
+        What they sign can be made by whoever has the master key and by nobody who has the database only.
+        """
+        return [
+            HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=None, info=purpose.encode()).derive(self._keys[key_id])
+            for key_id in self.key_ids
+        ]
 
     def seal(self, plain: bytes, *, organization: str, row: str, purpose: str) -> bytes:
         """Return `plain` sealed for one place; sealing twice gives different bytes."""

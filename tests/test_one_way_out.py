@@ -30,20 +30,29 @@ STANDARD = {
 HARMLESS = {
     *(
         "alembic",
+        "argon2",
+        "bcrypt",
+        "cachetools",
         "cryptography",
         "fastapi",
         "fastavro",
         "httptools",
         "idna",
+        "itsdangerous",
+        "jinja2",
+        "joserfc",
+        "markupsafe",
         "multidict",
         "orjson",
         "prometheus_client",
+        "pwdlib",
         "pydantic",
         "pydantic_core",
     ),
     *("pydantic_settings", "sqlalchemy", "starlette", "structlog", "uuid_utils", "uvicorn", "uvloop", "yarl"),
 }
-OUR_SERVERS = {"asyncpg", "confluent_kafka", "faust", "mode", "aiokafka"}  # the addresses are the operator's
+# The addresses are the operator's: `limits` speaks with Redis, `aiosmtplib` with the mail server.
+OUR_SERVERS = {"asyncpg", "confluent_kafka", "faust", "mode", "aiokafka", "aiosmtplib", "limits", "redis"}
 OPENERS = {
     *("ClientSession", "TCPConnector", "start_connection", "Dialler", "Connections", "Sender"),
     *("socket", "create_connection", "open_connection", "open_unix_connection", "create_datagram_endpoint"),

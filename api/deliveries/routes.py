@@ -4,9 +4,10 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Query
 
-from api.callers import AnyCaller, bearer
+from api.callers import may
+from api.credentials import Caller
 from api.database import Db
 from api.deliveries.bodies import DeliveryBody, DeliveryDetail, shown, shown_with_attempts
 from api.deliveries.filters import Filters, Wanted
@@ -14,19 +15,20 @@ from api.deliveries.reading import attempts_of, beginning_of_body, deliveries_of
 from api.errors import NotFound
 from api.lists import Cursor, Limit, Page, Place, page_by_time, place_after
 from api.parameters import WITHOUT_NUL
+from api.permissions import Permission
 from api.problems import documented
 from api.requests import JsonRoute
 from api.subscriptions.tables import subscription_of
-from api.tagged import tagged
 from schemas.ids import OrganizationId, is_time_ordered
 
 router = APIRouter(
     prefix="/api/v1",
     tags=["deliveries"],
     route_class=JsonRoute,
-    dependencies=[bearer],
     responses=documented(401, 422, 503),
 )
+
+Reader = Annotated[Caller, may(Permission.DELIVERIES_READ)]
 
 Subscription = Annotated[str | None, Query(min_length=1, max_length=100), WITHOUT_NUL]
 
@@ -34,7 +36,7 @@ Subscription = Annotated[str | None, Query(min_length=1, max_length=100), WITHOU
 @router.get("/deliveries", operation_id="list_deliveries")
 async def list_deliveries(
     *,
-    caller: AnyCaller,
+    caller: Reader,
     db: Db,
     wanted: Filters,
     subscription_id: Subscription = None,
@@ -51,7 +53,7 @@ async def list_deliveries(
     responses=documented(404),
 )
 async def list_deliveries_of_subscription(
-    *, subscription_id: str, caller: AnyCaller, db: Db, wanted: Filters, limit: Limit = 25, cursor: Cursor = None
+    *, subscription_id: str, caller: Reader, db: Db, wanted: Filters, limit: Limit = 25, cursor: Cursor = None
 ) -> Page[DeliveryBody]:
     """List a subscription's deliveries, newest event first. Those of a deleted one are in the list of all."""
     if (
@@ -65,17 +67,16 @@ async def list_deliveries_of_subscription(
 @router.get(
     "/deliveries/{delivery_id}",
     operation_id="get_delivery",
-    responses={**documented(404, 412), 304: {"description": "It is as If-None-Match knows it."}},
-    response_model=DeliveryDetail,
+    responses=documented(404, 412),
 )
-async def get_delivery(delivery_id: str, caller: AnyCaller, db: Db, request: Request) -> Response:
+async def get_delivery(delivery_id: str, caller: Reader, db: Db) -> DeliveryDetail:
     """Show one delivery and its attempts: of more than 100 the newest."""
     row = await delivery_of(db, caller.organization_id, delivery_id) if is_time_ordered(delivery_id, "dlv") else None
     if row is None:
         raise NotFound("this organization has no delivery of this id")
     attempts = await attempts_of(db, row)
     body = await beginning_of_body(db, row)
-    return tagged(request, shown_with_attempts(row, attempts, body=body, now=datetime.now(UTC)))
+    return shown_with_attempts(row, attempts, body=body, now=datetime.now(UTC))
 
 
 async def _page(

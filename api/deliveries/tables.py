@@ -138,6 +138,9 @@ class AttemptRow(Base):
 
     id: Mapped[str] = mapped_column(_Id, primary_key=True)
     at: Mapped[datetime] = mapped_column(_Moment, primary_key=True)
+    organization_id: Mapped[str] = mapped_column(
+        Text, server_default="", comment="the delivery's; empty: of a delivery that the log did not have"
+    )
     delivery_id: Mapped[str] = mapped_column(_Id)
     round: Mapped[str] = mapped_column(_Id)
     attempt: Mapped[int] = mapped_column(comment="from 1 within the round; 0: held when it was routed")

@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from api.database import DatabaseAway, transaction_of
+from api.database import DatabaseAway, tenant_transaction_of
 from api.errors import Conflict, Refusal
 from api.events.bodies import NewEvent
 from api.events.publishing import EventPublishing
@@ -142,7 +142,7 @@ class EventPosting:
             source_id = str(event.source_id)
             wanted.setdefault(source_id, Claim(source_id, event.id, fingerprints[event.id], event.created_at))
         try:
-            async with transaction_of(self._engine) as db:
+            async with tenant_transaction_of(self._engine, named[0].organization_id) as db:
                 return await claimed(db, named[0].organization_id, [*wanted.values()])
         except DatabaseAway as away:
             return away
@@ -151,7 +151,7 @@ class EventPosting:
         if not source_ids:
             return
         try:
-            async with transaction_of(self._engine) as db:
+            async with tenant_transaction_of(self._engine, organization_id) as db:
                 await mark_produced(db, organization_id, source_ids, produced_at=datetime.now(UTC))
         except (DatabaseAway, SQLAlchemyError) as error:  # Kafka has them: a repeat publishes them again, as the same
             log.warning("event.not_marked", error=type(error).__name__, events=len(source_ids))

@@ -5,7 +5,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Header, Request
 
-from api.callers import AnyCaller, bearer
+from api.callers import may
+from api.credentials import Caller
 from api.errors import NotFound, Refusal
 from api.events.bodies import (
     EventError,
@@ -19,18 +20,19 @@ from api.events.bodies import (
     shown,
 )
 from api.events.posting import Outcome
+from api.permissions import Permission, RateClass
 from api.problems import Problem, document_of, documented, request_id_of
-from api.requests import BatchRoute, JsonRoute
+from api.requests import BatchRoute, CatalogueRoute, JsonRoute
 from api.services import AllServices
 from schemas.catalogue import catalogue
 from schemas.headers import is_traceparent
 
-router = APIRouter(
-    prefix="/api/v1", tags=["events"], route_class=JsonRoute, dependencies=[bearer], responses=documented(401, 422)
-)
-batches = APIRouter(
-    prefix="/api/v1", tags=["events"], route_class=BatchRoute, dependencies=[bearer], responses=documented(401, 422)
-)
+router = APIRouter(prefix="/api/v1", tags=["events"], route_class=JsonRoute, responses=documented(401, 422))
+batches = APIRouter(prefix="/api/v1", tags=["events"], route_class=BatchRoute, responses=documented(401, 422))
+types = APIRouter(prefix="/api/v1", tags=["events"], route_class=CatalogueRoute, responses=documented(401, 422))
+
+Publishing = Annotated[Caller, may(Permission.EVENTS_PUBLISH)]
+CatalogueReader = Annotated[Caller, may(Permission.EVENT_TYPES_READ)]
 _with_body = documented(400, 409, 413, 415, 503)
 
 TraceParent = Annotated[str | None, Header(description="W3C Trace Context; goes with the event to its receivers.")]
@@ -38,7 +40,7 @@ TraceParent = Annotated[str | None, Header(description="W3C Trace Context; goes 
 
 @router.post("/events", status_code=202, operation_id="publish_event", responses=_with_body)
 async def publish_event(
-    body: NewEvent, caller: AnyCaller, services: AllServices, traceparent: TraceParent = None
+    body: NewEvent, caller: Publishing, services: AllServices, traceparent: TraceParent = None
 ) -> PublishedEvent:
     """Publish an event; the answer comes when Kafka has it.
 
@@ -49,12 +51,15 @@ async def publish_event(
 
 @batches.post("/events/batch", status_code=202, operation_id="publish_events", responses=_with_body)
 async def publish_events(
-    *, body: NewEvents, caller: AnyCaller, services: AllServices, request: Request, traceparent: TraceParent = None
+    *, body: NewEvents, caller: Publishing, services: AllServices, request: Request, traceparent: TraceParent = None
 ) -> EventResults:
     """Publish up to 500 events; the answer comes when Kafka has all that could be published, with a result for each.
 
+    Each event counts against the limit `publishing`: when there is not so much left, 429 and none is published.
     503 when Kafka or the database is away and not one of them was published.
     """
+    more = len(body.events) - 1  # the request was counted as one
+    request.state.rate_headers |= await services.limits.take_more(caller, RateClass.PUBLISHING, more)
     outcomes = await services.posting.post_all(body.events, caller.organization_id, _trace(traceparent))
     if all(isinstance(outcome, Refusal) and outcome.status == HTTPStatus.SERVICE_UNAVAILABLE for outcome in outcomes):
         raise next(outcome for outcome in outcomes if isinstance(outcome, Refusal))
@@ -72,14 +77,14 @@ def _result(index: int, outcome: Outcome, request: Request) -> EventResult | Eve
     return EventError(index=index, error=Problem(document))
 
 
-@router.get("/event-types", operation_id="list_event_types")
-async def list_event_types(_: AnyCaller) -> EventTypes:
+@types.get("/event-types", operation_id="list_event_types")
+async def list_event_types(_: CatalogueReader) -> EventTypes:
     """List every event type, by name."""
     return EventTypes(data=[shown(event_type) for event_type in catalogue().values()])
 
 
-@router.get("/event-types/{name}", operation_id="get_event_type", responses=documented(404))
-async def get_event_type(name: str, _: AnyCaller) -> EventTypeBody:
+@types.get("/event-types/{name}", operation_id="get_event_type", responses=documented(404))
+async def get_event_type(name: str, _: CatalogueReader) -> EventTypeBody:
     """Show one event type."""
     found = catalogue().get(name)
     if found is None:

@@ -25,7 +25,7 @@ def describe_key(document: dict[str, Any]) -> None:
     """Add the header and what may come of it to every POST under /api/v1; adding it twice changes nothing."""
     for path, operations in document["paths"].items():
         post = operations.get("post")
-        if post is None or not path.startswith(_PREFIX):
+        if post is None or not path.startswith(_PREFIX) or "security" not in post:  # open ones take no key
             continue
         parameters = post.setdefault("parameters", [])
         if _KEY not in parameters:

@@ -12,7 +12,7 @@ import structlog
 from fastapi import Request, Response
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
-from api.database import DatabaseAway, RequestTransaction, transaction_of
+from api.database import DatabaseAway, RequestTransaction, tenant_transaction_of
 from api.errors import Conflict, Flaw, InvalidRequest
 from api.idempotency import tables
 from api.idempotency.answers import Answer, answer_of, opened
@@ -31,6 +31,7 @@ class Repeats:
     def __init__(self, engine: AsyncEngine, sealer: Sealer) -> None:
         self._engine = engine
         self._sealer = sealer
+        self._secret = sealer.derived("idempotency")[0]  # after a rotation what came before is another request
 
     async def answered(self, request: Request, body: bytes, run: Run) -> Response:
         """Return what `run` answers, or what it answered when the key came first.
@@ -38,8 +39,8 @@ class Repeats:
         What was refused or failed is not kept: nothing was changed, and the key is free again. Raises InvalidRequest
         for a key that is none or that came with another request, Conflict while the first is under way.
         """
-        post = keyed_post(request, body)
-        async with transaction_of(self._engine) as db:
+        post = keyed_post(request, body, secret=self._secret)
+        async with tenant_transaction_of(self._engine, post.organization_id) as db:
             claimed = await tables.claimed_at(db, post)
             kept = None if claimed is not None else await tables.kept_of(db, post)
         if claimed is None:
@@ -74,5 +75,5 @@ class Repeats:
 
     async def _release(self, post: KeyedPost, claimed: datetime) -> None:
         with suppress(DatabaseAway):  # then it is taken over when it is old enough
-            async with transaction_of(self._engine) as db:
+            async with tenant_transaction_of(self._engine, post.organization_id) as db:
                 await tables.release(db, post, claimed)

@@ -18,10 +18,11 @@ from typing import Final
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
+from api.announcing import announce
 from api.projection.folding import was_sent
 from api.projection.metrics import DISABLED, RECOVERED, WARNED
 from api.projection.positions import Connection
-from api.subscriptions.announcing import Failures, announce, failing, recovered
+from api.subscriptions.announcing import SOURCE, Failures, failing, recovered
 from api.subscriptions.changes import set_enabled
 from api.subscriptions.tables import stored, subject_of, subscription_to_change
 from schemas.ids import OrganizationId, SubscriptionId
@@ -267,10 +268,10 @@ async def _carry_out(connection: AsyncConnection, decision: Decision) -> bool:
             set_enabled(row, False, reason=decision.reason)
             await stored(db, row, failures=decision.failures)
         elif decision.change is Change.FAILING:
-            await announce(db, failing(subject_of(row), decision.failures))
+            await announce(db, failing(subject_of(row), decision.failures), source=SOURCE)
         else:
             since = decision.failures.since
-            await announce(db, recovered(subject_of(row), since=since, at=attempt.started_at))
+            await announce(db, recovered(subject_of(row), since=since, at=attempt.started_at), source=SOURCE)
     return True
 
 

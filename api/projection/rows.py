@@ -27,7 +27,8 @@ _CHANGED: Final = {
 }  # fmt: skip
 DELIVERY_COLUMNS: Final = (*_KEPT, *_CHANGED)
 ATTEMPT_COLUMNS: Final = (
-    "id", "at", "delivery_id", "round", "attempt", "state", "status", "error_kind", "error", "started_at", "due_at",
+    "id", "at", "organization_id", "delivery_id", "round", "attempt", "state", "status", "error_kind", "error",
+    "started_at", "due_at",
     "duration_ms", "next_attempt_at", "url", "address", "request_headers", "response_headers", "response_body",
     "response_truncated", "body_bytes", "subscription_version", "worker",
 )  # fmt: skip
@@ -97,6 +98,7 @@ def attempt_row(seen: AttemptSeen) -> tuple[Any, ...]:
     return (
         attempt.id,
         seen.at,
+        attempt.organization_id,
         attempt.delivery_id,
         attempt.round,
         attempt.attempt,

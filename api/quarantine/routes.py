@@ -4,11 +4,13 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from api.callers import AnyCaller, bearer
-from api.database import Db
+from api.callers import may
+from api.credentials import Caller
+from api.database import SystemDb
 from api.errors import NotFound
 from api.lists import Cursor, Limit, Page, id_after, page_of
 from api.parameters import WITHOUT_NUL
+from api.permissions import Permission
 from api.problems import documented
 from api.quarantine.bodies import QuarantineBody, shown
 from api.quarantine.reading import put_back, quarantined, quarantined_record, quarantined_record_to_retry
@@ -20,9 +22,11 @@ router = APIRouter(
     prefix="/api/v1/quarantine",
     tags=["quarantine"],
     route_class=JsonRoute,
-    dependencies=[bearer],
     responses=documented(401, 422, 503),
 )
+
+Reader = Annotated[Caller, may(Permission.QUARANTINE_READ)]
+Retrier = Annotated[Caller, may(Permission.QUARANTINE_RETRY)]
 
 Topic = Annotated[str | None, Query(min_length=1, max_length=249, examples=["hookline.events"]), WITHOUT_NUL]
 Stage = Annotated[str | None, Query(min_length=1, max_length=100, examples=["route"]), WITHOUT_NUL]
@@ -33,8 +37,8 @@ Again = Annotated[bool, Query(description="Put it back although that was done be
 @router.get("", operation_id="list_quarantine")
 async def list_quarantine(
     *,
-    _: AnyCaller,
-    db: Db,
+    _: Reader,
+    db: SystemDb,
     topic: Topic = None,
     stage: Stage = None,
     retried: Retried = None,
@@ -47,14 +51,14 @@ async def list_quarantine(
 
 
 @router.get("/{quarantine_id}", operation_id="get_quarantined", responses=documented(404))
-async def get_quarantined(quarantine_id: str, _: AnyCaller, db: Db) -> QuarantineBody:
+async def get_quarantined(quarantine_id: str, _: Reader, db: SystemDb) -> QuarantineBody:
     """Show one record that nobody could read."""
     row = await quarantined_record(db, quarantine_id) if is_time_ordered(quarantine_id, "qtn") else None
     return shown(_there(row))
 
 
 @router.post("/{quarantine_id}/retry", operation_id="retry_quarantined", responses=documented(404, 409))
-async def retry_quarantined(quarantine_id: str, _: AnyCaller, db: Db, again: Again = False) -> QuarantineBody:
+async def retry_quarantined(quarantine_id: str, _: Retrier, db: SystemDb, again: Again = False) -> QuarantineBody:
     """Put a record back on its topic, byte for byte. What still cannot be read comes back as another one."""
     row = await quarantined_record_to_retry(db, quarantine_id) if is_time_ordered(quarantine_id, "qtn") else None
     row = _there(row)

@@ -1,10 +1,14 @@
 """`POST /subscriptions/{id}/recover`: what a subscription missed is sent to it after all, as a replay."""
 
+from typing import Annotated
+
 from fastapi import APIRouter, Response
 
-from api.callers import AnyCaller, bearer
+from api.callers import may
+from api.credentials import Caller
 from api.database import Db
 from api.errors import Conflict
+from api.permissions import Permission
 from api.problems import documented
 from api.replays.bodies import EndedState, NewReplay, Recovery, ReplayBody, ReplayCount
 from api.replays.routes import begun
@@ -16,9 +20,10 @@ router = APIRouter(
     prefix=f"{PATH}/{{subscription_id}}",
     tags=["subscriptions"],
     route_class=JsonRoute,
-    dependencies=[bearer],
     responses=documented(400, 401, 404, 409, 413, 415, 422, 503),
 )
+
+Writer = Annotated[Caller, may(Permission.REPLAYS_WRITE)]
 
 
 @router.post(
@@ -29,7 +34,7 @@ router = APIRouter(
     responses={200: {"model": ReplayCount, "description": "With `dry_run`."}},
 )
 async def recover_subscription(
-    *, subscription_id: str, body: Recovery, caller: AnyCaller, db: Db, services: AllServices, response: Response
+    *, subscription_id: str, body: Recovery, caller: Writer, db: Db, services: AllServices, response: Response
 ) -> ReplayBody | Response:
     """Send what failed or was held, at a rate of its own: a replay. With `dry_run`: say how much that is.
 

@@ -1,13 +1,16 @@
 """`POST /api/v1/deliveries/{id}/retry`: one delivery again, now: a replay of one, before all others, at no rate."""
 
 from datetime import UTC, datetime
+from typing import Annotated
 
 from fastapi import APIRouter, Response
 
-from api.callers import AnyCaller, bearer
+from api.callers import may
+from api.credentials import Caller
 from api.database import Db
 from api.deliveries.tables import DeliveryRow, DeliveryState
 from api.errors import Conflict, NotFound
+from api.permissions import Permission
 from api.problems import documented
 from api.replays import queries
 from api.replays.bodies import RetriedDelivery
@@ -23,14 +26,15 @@ router = APIRouter(
     prefix="/api/v1/deliveries",
     tags=["deliveries"],
     route_class=JsonRoute,
-    dependencies=[bearer],
     responses=documented(401, 422, 503),
 )
+
+Retrier = Annotated[Caller, may(Permission.DELIVERIES_RETRY)]
 
 
 @router.post("/{delivery_id}/retry", status_code=202, operation_id="retry_delivery", responses=documented(404, 409))
 async def retry_delivery(
-    delivery_id: str, caller: AnyCaller, db: Db, services: AllServices, response: Response
+    delivery_id: str, caller: Retrier, db: Db, services: AllServices, response: Response
 ) -> RetriedDelivery:
     """Send a delivery again now, also while it waits for its next attempt. It is never sent twice at once."""
     delivery = None
@@ -43,9 +47,9 @@ async def retry_delivery(
     replay = _replay_of(delivery, rate_per_s=services.settings.most_replayed_per_s, now=now)
     if delivery.state == DeliveryState.RETRYING:
         await queries.taken_over(db, delivery, by=replay.id, now=now)
+    await queries.started(db, replay)  # before its item: row-level security shows no item of a replay not there yet
     if not await queries.queued(db, replay.id, delivery):
         raise Conflict("this delivery is being sent again already")
-    await queries.started(db, replay)
     response.headers["Location"] = f"{PATH}/{replay.id}"
     return RetriedDelivery(delivery_id=delivery.id, replay_id=replay.id)
 

@@ -1,14 +1,17 @@
 """`/api/v1/replays`: deliveries that are sent again, as jobs. What sends them is api/replays/running.py."""
 
 from datetime import UTC, datetime
+from typing import Annotated
 
 from fastapi import APIRouter, Response
 from fastapi.responses import JSONResponse
 
-from api.callers import AnyCaller, Caller, bearer
+from api.callers import may
+from api.credentials import Caller
 from api.database import Db
 from api.errors import Conflict, Flaw, InvalidRequest, NotFound
 from api.lists import Cursor, Limit, Page, id_after, page_of
+from api.permissions import Permission
 from api.problems import documented
 from api.replays import queries
 from api.replays.bodies import NewReplay, ReplayBody, ReplayCount, ReplayItemBody, shown, shown_item
@@ -28,9 +31,11 @@ router = APIRouter(
     prefix=PATH,
     tags=["replays"],
     route_class=JsonRoute,
-    dependencies=[bearer],
     responses=documented(401, 422, 503),
 )
+
+Reader = Annotated[Caller, may(Permission.REPLAYS_READ)]
+Writer = Annotated[Caller, may(Permission.REPLAYS_WRITE)]
 
 
 @router.post(
@@ -41,7 +46,7 @@ router = APIRouter(
     responses={**documented(400, 409, 413, 415), 200: {"model": ReplayCount, "description": "With `dry_run`."}},
 )
 async def start_replay(
-    body: NewReplay, caller: AnyCaller, db: Db, services: AllServices, response: Response
+    body: NewReplay, caller: Writer, db: Db, services: AllServices, response: Response
 ) -> ReplayBody | Response:
     """Send deliveries again, at a rate of its own. With `dry_run`: say how many they are."""
     return await begun(body, caller, db, services.settings, response)
@@ -64,14 +69,14 @@ async def begun(
 
 
 @router.get("", operation_id="list_replays")
-async def list_replays(*, caller: AnyCaller, db: Db, limit: Limit = 25, cursor: Cursor = None) -> Page[ReplayBody]:
+async def list_replays(*, caller: Reader, db: Db, limit: Limit = 25, cursor: Cursor = None) -> Page[ReplayBody]:
     """List the organization's replays, newest first; retries of one delivery are among them."""
     found = await queries.replays_of(db, caller.organization_id, before=id_after(cursor), limit=limit + 1)
     return page_of([shown(row) for row in found], limit=limit, ids=[row.id for row in found])
 
 
 @router.get("/{replay_id}", operation_id="get_replay", responses=documented(404))
-async def get_replay(replay_id: str, caller: AnyCaller, db: Db) -> ReplayBody:
+async def get_replay(replay_id: str, caller: Reader, db: Db) -> ReplayBody:
     """Show how far a replay is."""
     return shown(await _found(db, caller, replay_id))
 
@@ -80,7 +85,7 @@ async def get_replay(replay_id: str, caller: AnyCaller, db: Db) -> ReplayBody:
 async def list_replay_items(
     *,
     replay_id: str,
-    caller: AnyCaller,
+    caller: Reader,
     db: Db,
     limit: Limit = 25,
     cursor: Cursor = None,
@@ -93,7 +98,7 @@ async def list_replay_items(
 
 
 @router.post("/{replay_id}/cancel", operation_id="cancel_replay", responses=documented(404, 409))
-async def cancel_replay(replay_id: str, caller: AnyCaller, db: Db) -> ReplayBody:
+async def cancel_replay(replay_id: str, caller: Writer, db: Db) -> ReplayBody:
     """Send nothing more. What was sent goes on, retries included, and is still counted."""
     row = None
     if is_time_ordered(replay_id, "rpl"):

@@ -13,6 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.idempotency.answers import ANSWER_PURPOSE
 from api.idempotency.tables import IdempotencyRow
+from api.oauth.keys import SIGNING_KEY_PURPOSE
+from api.oauth.tables import SigningKeyRow
 from api.subscriptions.tables import SubscriptionRow, stored
 from schemas.sealing import HEADERS_PURPOSE, SECRET_PURPOSE, Sealer, SealingError, sealed_prefix
 
@@ -75,6 +77,26 @@ async def reseal_answers(db: AsyncSession, sealer: Sealer, *, after: Place, limi
     return _batch([(kept.organization_id, kept.key) for kept in rows], unopened)
 
 
+async def reseal_signing_keys(db: AsyncSession, sealer: Sealer, *, after: Place, limit: int) -> Batch:
+    """Re-seal the private keys that sign access tokens; they stay the same keys."""
+    wanted = (
+        select(SigningKeyRow)
+        .where(SigningKeyRow.id > after[0], signing_key_of_another_key(sealer))
+        .order_by(SigningKeyRow.id)
+        .limit(limit)
+        .with_for_update()
+    )
+    rows = (await db.execute(wanted)).scalars().all()
+    unopened = []
+    for row in rows:
+        try:
+            row.private_key = sealer.resealed(row.private_key, organization="", row=row.id, purpose=SIGNING_KEY_PURPOSE)
+        except SealingError as error:
+            unopened.append(f"the signing key {row.id}: {error}")
+    await db.flush()
+    return _batch([(row.id, "") for row in rows], unopened)
+
+
 def of_another_key(sealer: Sealer) -> ColumnElement[bool]:
     """Return whether a subscription holds a value that the current key did not seal."""
     prefix = sealed_prefix(sealer.current)
@@ -85,6 +107,11 @@ def of_another_key(sealer: Sealer) -> ColumnElement[bool]:
 def answer_of_another_key(sealer: Sealer) -> ColumnElement[bool]:
     """Return whether an answer is kept that the current key did not seal."""
     return _other(IdempotencyRow.answer, sealed_prefix(sealer.current))
+
+
+def signing_key_of_another_key(sealer: Sealer) -> ColumnElement[bool]:
+    """Return whether a key that signs access tokens is sealed with another key than the current one."""
+    return _other(SigningKeyRow.private_key, sealed_prefix(sealer.current))
 
 
 def _other(

@@ -8,7 +8,8 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.idempotency.tables import IdempotencyRow
-from api.resealing.batches import answer_of_another_key, of_another_key
+from api.oauth.tables import SigningKeyRow
+from api.resealing.batches import answer_of_another_key, of_another_key, signing_key_of_another_key
 from api.subscriptions.tables import SubscriptionRow
 from producers.outbox import outbox
 from schemas.codec import UnreadableRecord, decode
@@ -22,10 +23,11 @@ _READ_AT_ONCE = 1000
 
 @dataclass(slots=True)
 class Sealed:
-    """How many values each key sealed: of subscriptions, of kept answers, and of what waits in the outbox."""
+    """How many values each key sealed: of subscriptions, kept answers, signing keys, and what waits in the outbox."""
 
     subscriptions: Counter[str] = field(default_factory=Counter)
     answers: Counter[str] = field(default_factory=Counter)
+    signing_keys: Counter[str] = field(default_factory=Counter)
     outbox: Counter[str] = field(default_factory=Counter)
 
 
@@ -38,6 +40,8 @@ async def sealed_by(db: AsyncSession) -> Sealed:
     answers = select(IdempotencyRow.answer).where(IdempotencyRow.answer.is_not(None))
     async for (answer,) in await db.stream(answers.execution_options(yield_per=_READ_AT_ONCE)):
         found.answers.update(key_ids_of((), answer))
+    for sealed in (await db.execute(select(SigningKeyRow.private_key))).scalars():  # a handful
+        found.signing_keys.update(key_ids_of((), sealed))
     waiting = select(outbox.c.value).where(outbox.c.topic == SUBSCRIPTIONS, outbox.c.value.is_not(None))
     async for (value,) in await db.stream(waiting.execution_options(yield_per=_READ_AT_ONCE)):
         found.outbox.update(key_ids_in_record(value))
@@ -46,9 +50,13 @@ async def sealed_by(db: AsyncSession) -> Sealed:
 
 async def left_to_reseal(db: AsyncSession, sealer: Sealer) -> int:
     """Return how many rows hold a value that the current key did not seal."""
-    subscriptions = select(func.count()).select_from(SubscriptionRow).where(of_another_key(sealer))
-    answers = select(func.count()).select_from(IdempotencyRow).where(answer_of_another_key(sealer))
-    return int((await db.execute(subscriptions)).scalar_one()) + int((await db.execute(answers)).scalar_one())
+    left = (
+        (SubscriptionRow, of_another_key(sealer)),
+        (IdempotencyRow, answer_of_another_key(sealer)),
+        (SigningKeyRow, signing_key_of_another_key(sealer)),
+    )
+    counts = [select(func.count()).select_from(table).where(other) for table, other in left]
+    return sum([int((await db.execute(count)).scalar_one()) for count in counts])
 
 
 def key_ids_in_record(value: bytes) -> list[str]:

@@ -6,8 +6,10 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Body, Request, Response
 from pydantic import ConfigDict, Field
 
-from api.callers import AnyCaller, bearer
+from api.callers import may
+from api.credentials import Caller
 from api.database import Db
+from api.permissions import Permission
 from api.preconditions import conditional
 from api.problems import documented
 from api.requests import JsonBody, JsonRoute
@@ -26,15 +28,17 @@ router = APIRouter(
     prefix=f"{PATH}/{{subscription_id}}",
     tags=["subscriptions"],
     route_class=JsonRoute,
-    dependencies=[bearer, conditional],
+    dependencies=[conditional],
     responses=documented(401, 404, 412, 422, 503),
 )
+
+Changer = Annotated[Caller, may(Permission.SUBSCRIPTIONS_UPDATE)]
 _with_body: Final = documented(400, 413, 415)
 
 
 @router.post("/enable", operation_id="enable_subscription")
 async def enable_subscription(
-    *, subscription_id: str, caller: AnyCaller, db: Db, services: AllServices, request: Request, response: Response
+    *, subscription_id: str, caller: Changer, db: Db, services: AllServices, request: Request, response: Response
 ) -> SubscriptionBody:
     """Enable a subscription; one that is enabled stays as it is. What it missed can be replayed."""
     row = await found_to_change(db, caller, subscription_id, request)
@@ -44,7 +48,7 @@ async def enable_subscription(
 
 @router.post("/disable", operation_id="disable_subscription")
 async def disable_subscription(
-    *, subscription_id: str, caller: AnyCaller, db: Db, services: AllServices, request: Request, response: Response
+    *, subscription_id: str, caller: Changer, db: Db, services: AllServices, request: Request, response: Response
 ) -> SubscriptionBody:
     """Disable a subscription; one that is disabled stays as it is, its reason too. What it misses is held."""
     row = await found_to_change(db, caller, subscription_id, request)
@@ -65,7 +69,7 @@ class Resumption(JsonBody):
 
 @router.post("/pause", operation_id="pause_subscription")
 async def pause_subscription(
-    *, subscription_id: str, caller: AnyCaller, db: Db, services: AllServices, request: Request, response: Response
+    *, subscription_id: str, caller: Changer, db: Db, services: AllServices, request: Request, response: Response
 ) -> SubscriptionBody:
     """Pause a subscription; one that is paused stays as it is.
 
@@ -83,7 +87,7 @@ async def resume_subscription(
     *,
     subscription_id: str,
     body: Annotated[Resumption | None, Body()] = None,
-    caller: AnyCaller,
+    caller: Changer,
     db: Db,
     services: AllServices,
     request: Request,
@@ -104,7 +108,7 @@ async def rotate_secret(
     *,
     subscription_id: str,
     body: Annotated[Rotation | None, Body()] = None,
-    caller: AnyCaller,
+    caller: Changer,
     db: Db,
     services: AllServices,
     request: Request,

@@ -9,10 +9,6 @@ from datetime import datetime
 from typing import Final
 from urllib.parse import urlsplit
 
-from sqlalchemy.ext.asyncio import AsyncSession
-
-from producers.outbox import add_to_outbox
-from producers.publisher import event_record
 from schemas.envelope import new_event
 from schemas.json_values import Json
 from schemas.records import Event
@@ -56,11 +52,6 @@ def recovered(subject: Subject, *, since: datetime, at: datetime) -> Event:
     return _event(
         "subscription.recovered", subject, {"failing_since": since.isoformat(), "recovered_at": at.isoformat()}
     )
-
-
-async def announce(db: AsyncSession, event: Event) -> None:
-    """Publish it when the caller's transaction commits; the caller holds the lock of the subscription's row."""
-    await add_to_outbox(db, event_record(event, source=SOURCE))
 
 
 def _said(failures: Failures) -> dict[str, Json]:

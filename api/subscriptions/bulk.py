@@ -7,10 +7,12 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api.callers import AnyCaller, bearer
+from api.callers import may
+from api.credentials import Caller
 from api.database import Db
 from api.errors import NotFound
 from api.fields import holds
+from api.permissions import Permission
 from api.problems import document_of, documented
 from api.requests import JsonBody, JsonRoute
 from api.subscriptions import tables
@@ -30,9 +32,10 @@ router = APIRouter(
     prefix=PATH,
     tags=["subscriptions"],
     route_class=JsonRoute,
-    dependencies=[bearer],
     responses=documented(400, 401, 413, 415, 422, 503),
 )
+
+Changer = Annotated[Caller, may(Permission.SUBSCRIPTIONS_UPDATE)]
 
 
 def _check_ids(ids: list[str]) -> None:
@@ -79,7 +82,7 @@ class BulkResults(BaseModel):
 
 
 @router.post("/bulk", operation_id="change_subscriptions")
-async def change_subscriptions(body: Bulk, caller: AnyCaller, db: Db) -> BulkResults:
+async def change_subscriptions(body: Bulk, caller: Changer, db: Db) -> BulkResults:
     """Enable, disable, pause, resume or delete up to 100 subscriptions.
 
     Those that are not there are told, the others are done. Resumed ones catch up at the rate that they have.

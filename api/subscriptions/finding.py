@@ -5,7 +5,7 @@ from typing import Final
 
 from fastapi import Request
 
-from api.callers import Caller
+from api.credentials import Caller
 from api.database import Db
 from api.errors import NotFound
 from api.preconditions import etag_of, is_unchanged

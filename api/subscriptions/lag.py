@@ -3,13 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Final
+from typing import Annotated, Final
 
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.callers import AnyCaller, bearer
+from api.callers import may
+from api.credentials import Caller
 from api.database import Db
+from api.permissions import Permission
 from api.problems import documented
 from api.projection.tables import CursorRow
 from api.requests import JsonRoute
@@ -25,9 +27,10 @@ router = APIRouter(
     prefix=f"{PATH}/{{subscription_id}}",
     tags=["subscriptions"],
     route_class=JsonRoute,
-    dependencies=[bearer],
     responses=documented(401, 404, 422, 503),
 )
+
+Reader = Annotated[Caller, may(Permission.SUBSCRIPTIONS_READ)]
 
 
 class Place(BaseModel):
@@ -103,7 +106,7 @@ class Lag(BaseModel):
 
 
 @router.get("/lag", operation_id="get_subscription_lag")
-async def get_lag(subscription_id: str, caller: AnyCaller, db: Db, services: AllServices) -> Lag:
+async def get_lag(subscription_id: str, caller: Reader, db: Db, services: AllServices) -> Lag:
     """Show how many deliveries a subscription has not got yet, the oldest of them, and where they wait."""
     row = await found(db, caller, subscription_id)
     cursors = (await cursors_of(db, row.organization_id, [row.id], keys=True)).get(row.id, [])

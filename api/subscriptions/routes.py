@@ -1,15 +1,16 @@
 """`/api/v1/subscriptions`: who may call is in a route's types, every query is scoped by the caller's organization."""
 
-from http import HTTPStatus
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
-from api.callers import AnyCaller, bearer
+from api.callers import may
+from api.credentials import Caller
 from api.database import Db
 from api.lists import Cursor, Limit, Page, id_after, page_of
 from api.parameters import WITHOUT_NUL
-from api.preconditions import conditional, is_unchanged
+from api.permissions import Permission
+from api.preconditions import conditional
 from api.problems import documented
 from api.requests import JsonRoute
 from api.services import AllServices
@@ -32,9 +33,13 @@ router = APIRouter(
     prefix=PATH,
     tags=["subscriptions"],
     route_class=JsonRoute,
-    dependencies=[bearer],
     responses=documented(401, 422, 503),
 )
+
+Creator = Annotated[Caller, may(Permission.SUBSCRIPTIONS_CREATE)]
+Reader = Annotated[Caller, may(Permission.SUBSCRIPTIONS_READ)]
+Changer = Annotated[Caller, may(Permission.SUBSCRIPTIONS_UPDATE)]
+Deleter = Annotated[Caller, may(Permission.SUBSCRIPTIONS_DELETE)]
 _with_body = documented(400, 413, 415)
 
 
@@ -54,7 +59,7 @@ Text = Annotated[
 
 @router.post("", status_code=201, operation_id="create_subscription", responses=_with_body)
 async def create_subscription(
-    body: NewSubscription, caller: AnyCaller, db: Db, services: AllServices, response: Response
+    body: NewSubscription, caller: Creator, db: Db, services: AllServices, response: Response
 ) -> SubscriptionWithSecret:
     """Make a subscription. Its secret is in this answer and in no other."""
     url = await checked_endpoint(body.url, development=services.settings.development, ports=services.settings.ports)
@@ -67,7 +72,7 @@ async def create_subscription(
 @router.get("", operation_id="list_subscriptions")
 async def list_subscriptions(
     *,
-    caller: AnyCaller,
+    caller: Reader,
     db: Db,
     services: AllServices,
     limit: Limit = 25,
@@ -95,17 +100,13 @@ async def list_subscriptions(
 @router.get(
     "/{subscription_id}",
     operation_id="get_subscription",
-    responses={**documented(404, 412), 304: {"description": "It is as If-None-Match knows it."}},
-    response_model=SubscriptionBody,
+    responses=documented(404, 412),
 )
 async def get_subscription(
-    *, subscription_id: str, caller: AnyCaller, db: Db, services: AllServices, request: Request, response: Response
-) -> SubscriptionBody | Response:
+    *, subscription_id: str, caller: Reader, db: Db, services: AllServices, response: Response
+) -> SubscriptionBody:
     """Show one subscription."""
-    body = await answered(db, services, await found(db, caller, subscription_id), response)
-    if is_unchanged(request, response.headers["ETag"]):
-        return Response(status_code=HTTPStatus.NOT_MODIFIED, headers={"ETag": response.headers["ETag"]})
-    return body
+    return await answered(db, services, await found(db, caller, subscription_id), response)
 
 
 @router.put(
@@ -118,7 +119,7 @@ async def replace_subscription(
     *,
     subscription_id: str,
     body: SubscriptionReplacement,
-    caller: AnyCaller,
+    caller: Changer,
     db: Db,
     services: AllServices,
     request: Request,
@@ -142,7 +143,7 @@ async def change_subscription(
     *,
     subscription_id: str,
     body: SubscriptionPatch,
-    caller: AnyCaller,
+    caller: Changer,
     db: Db,
     services: AllServices,
     request: Request,
@@ -167,6 +168,6 @@ async def change_subscription(
     dependencies=[conditional],
     responses=documented(404, 412),
 )
-async def delete_subscription(subscription_id: str, caller: AnyCaller, db: Db, request: Request) -> None:
+async def delete_subscription(subscription_id: str, caller: Deleter, db: Db, request: Request) -> None:
     """Delete a subscription. What waits to be sent to it is not sent any more."""
     await tables.removed(db, await found_to_change(db, caller, subscription_id, request))

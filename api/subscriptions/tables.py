@@ -31,9 +31,11 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
+from api.announcing import announce
 from api.database import Base
+from api.mail.telling import tell_of_disabling
 from api.projection.tables import CursorRow, HealthRow
-from api.subscriptions.announcing import Failures, Subject, announce, disabled
+from api.subscriptions.announcing import SOURCE, Failures, Subject, disabled
 from producers.outbox import add_to_outbox
 from producers.records import Outgoing
 from schemas.codec import encode
@@ -112,7 +114,8 @@ async def stored(db: AsyncSession, row: SubscriptionRow, *, failures: Failures |
     """Write a new row, or one that `subscription_to_change` locked, as its next version, and tell the workers.
 
     Secrets that have expired go: they sign no more (the worker looks at their time itself). When it was enabled and is
-    not any more, the organization is told, with the `failures` that led to it.
+    not any more, the organization is told, with the `failures` that led to it; when it was not a caller,
+    its owners and admins get an e-mail too.
     """
     is_disabled_now = inspect(row).attrs.enabled.history.deleted == [True]
     row.version = (row.version or 0) + 1
@@ -123,7 +126,10 @@ async def stored(db: AsyncSession, row: SubscriptionRow, *, failures: Failures |
     await add_to_outbox(db, Outgoing(SUBSCRIPTIONS, row.id.encode(), encode(record_of(row)), []))
     if is_disabled_now:
         at, reason = row.disabled_at or row.updated_at, row.disabled_reason or MANUAL
-        await announce(db, disabled(subject_of(row), reason=reason, at=at, failures=failures))
+        event = disabled(subject_of(row), reason=reason, at=at, failures=failures)
+        await announce(db, event, source=SOURCE)
+        if reason != MANUAL:
+            await tell_of_disabling(db, event)
 
 
 def subject_of(row: SubscriptionRow) -> Subject:

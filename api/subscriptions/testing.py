@@ -16,11 +16,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from api.callers import AnyCaller, bearer
-from api.database import transaction_of
+from api.callers import may
+from api.credentials import Caller
+from api.database import tenant_transaction_of
 from api.deliveries.bodies import AttemptBody, shown_attempt
 from api.deliveries.tables import AttemptRow, EventRow
 from api.errors import Unavailable
+from api.permissions import Permission
 from api.problems import documented
 from api.requests import JsonBody, JsonRoute
 from api.services import AllServices
@@ -46,9 +48,10 @@ router = APIRouter(
     prefix=f"{PATH}/{{subscription_id}}",
     tags=["subscriptions"],
     route_class=JsonRoute,
-    dependencies=[bearer],
     responses=documented(400, 401, 404, 413, 415, 422, 503),
 )
+
+Tester = Annotated[Caller, may(Permission.SUBSCRIPTIONS_TEST)]
 
 
 class NewTest(JsonBody):
@@ -88,7 +91,7 @@ async def send_test(
     *,
     subscription_id: str,
     body: Annotated[NewTest | None, Body()] = None,
-    caller: AnyCaller,
+    caller: Tester,
     services: AllServices,
 ) -> AttemptBody | Response:
     """Send a test event now, also to a disabled or paused subscription, and answer what the receiver said.
@@ -97,14 +100,14 @@ async def send_test(
     """
     event = _event_of(body or NewTest(), caller.organization_id, largest_bytes=services.settings.largest_event_bytes)
     raw = body_of(event)
-    async with transaction_of(services.engine) as db:
+    async with tenant_transaction_of(services.engine, caller.organization_id) as db:
         subscription = await found(db, caller, subscription_id)
         db.add(_row_of(event, raw))
     delivery = _delivery_of(event, raw, subscription)
     await _publish(services.publishing.records, delivery)
     attempt = await services.outcomes.wait(
         delivery.id,
-        partial(_attempt_of, services.engine, delivery.id),
+        partial(_attempt_of, services.engine, caller.organization_id, delivery.id),
         timeout_s=subscription.timeout_ms / 1000 + BEYOND_THE_TIMEOUT_S,
     )
     if attempt is None:
@@ -166,13 +169,19 @@ async def _publish(producer: RecordProducer, delivery: Delivery) -> None:
         raise Unavailable("Kafka did not take the test in time; it may still be sent") from error
 
 
-async def _attempt_of(engine: AsyncEngine, delivery_id: DeliveryId) -> AttemptRow | None:
-    """Return the one attempt of a test that we have just made, so it is its caller's; None until the log has it."""
+async def _attempt_of(
+    engine: AsyncEngine, organization_id: OrganizationId, delivery_id: DeliveryId
+) -> AttemptRow | None:
+    """Return the one attempt of a test that we have just made; None until the log has it."""
     wanted = (
         select(AttemptRow)
-        .where(AttemptRow.delivery_id == delivery_id, AttemptRow.at >= made_at(delivery_id) - _FILED_WITHIN)
+        .where(
+            AttemptRow.organization_id == organization_id,
+            AttemptRow.delivery_id == delivery_id,
+            AttemptRow.at >= made_at(delivery_id) - _FILED_WITHIN,
+        )
         .order_by(AttemptRow.at, AttemptRow.id)
         .limit(1)
     )
-    async with transaction_of(engine) as db:
+    async with tenant_transaction_of(engine, organization_id) as db:
         return (await db.execute(wanted)).scalar_one_or_none()

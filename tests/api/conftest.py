@@ -10,12 +10,14 @@ import asyncpg
 import httpx
 import pytest
 import pytest_asyncio
+from pwdlib.hashers.argon2 import Argon2Hasher
 from pydantic import SecretStr
 
 from api.app import create_app
 from api.database import engine_of
 from api.migrations import upgrade
 from api.settings import ApiSettings
+from api.users import passwords
 from producers.settings import KafkaSettings
 from schemas.ids import OrganizationId
 from schemas.topics import EVENTS
@@ -98,6 +100,15 @@ async def development_api(shared_url: str) -> AsyncIterator[httpx.AsyncClient]:
     async with client_of(settings_of(shared_url, development=True)) as client:
         client.headers["Hookline-Organization"] = f"org_{uuid4().hex}"
         yield client
+
+
+@pytest.fixture
+def quick_hashes(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let passwords cost next to nothing: for tests that are about who signs in, not about hashes."""
+    monkeypatch.setattr(passwords, "_ARGON2", Argon2Hasher(time_cost=1, memory_cost=8, parallelism=1))
+    passwords._nobodys_hash.cache_clear()
+    yield
+    passwords._nobodys_hash.cache_clear()
 
 
 @pytest.fixture

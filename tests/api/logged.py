@@ -84,6 +84,7 @@ class Log:
         kept = {
             "id": identifier,
             "at": at,
+            "organization_id": self.organization_id,
             "delivery_id": delivery_id,
             "round": "0",
             "attempt": number,

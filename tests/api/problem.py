@@ -21,3 +21,10 @@ def pointers_of(response: httpx.Response) -> list[str]:
     errors = problem_of(response, 422)["errors"]
     assert isinstance(errors, list)
     return [error["pointer"] for error in errors if "pointer" in error]
+
+
+def parameters_of(response: httpx.Response) -> list[str]:
+    """Return the query parameters of a 422's flaws."""
+    errors = problem_of(response, 422)["errors"]
+    assert isinstance(errors, list)
+    return [error["parameter"] for error in errors if "parameter" in error]

@@ -17,7 +17,9 @@ from api.webhooks import json_schema_of
 from compose.openapi import check_copy, description
 from schemas.catalogue import catalogue
 from schemas.envelope import body_of, new_event
+from tests.api.declared import OPEN
 
+OAUTH = {"/oauth/token", "/oauth/revoke", "/oauth/introspect"}  # errors as RFC 6749, 5.2, has them
 COPY = Path(__file__).parents[2] / "docs" / "openapi.json"
 DOCUMENT: dict[str, Any] = json.loads(description())
 
@@ -63,23 +65,34 @@ def test_errors_are_problem_documents_and_nothing_of_fastapis() -> None:
     for path, method, operation in operations():
         for status, response in operation["responses"].items():
             if int(status) >= 400 and path != "/readyz":
-                assert list(response["content"]) == ["application/problem+json"], (path, method, status)
+                wanted = "application/json" if path in OAUTH else "application/problem+json"
+                assert list(response["content"]) == [wanted], (path, method, status)
 
 
 def test_routes_of_the_api_name_the_credentials_and_what_can_go_wrong() -> None:
-    assert DOCUMENT["components"]["securitySchemes"]["HTTPBearer"]["scheme"] == "bearer"
+    schemes = DOCUMENT["components"]["securitySchemes"]
+    assert (schemes["bearer"]["scheme"], schemes["session"]["in"]) == ("bearer", "cookie")
     for path, method, operation in operations():
-        if path.startswith("/api/"):
-            assert operation["security"] == [{"HTTPBearer": []}], (path, method)
-            wanted = {"401", "422"} | ({"400", "413", "415"} if "requestBody" in operation else set())
-            assert wanted <= set(operation["responses"]), (path, method)
+        if not path.startswith("/api/"):
+            continue
+        wanted = {"400", "413", "415"} if "requestBody" in operation else set()
+        is_open = operation["operationId"] in OPEN
+        assert ("security" in operation) != is_open, (path, method)
+        if not is_open:
+            needed = operation["x-hookline-permission"]
+            assert operation["security"] == [{name: [needed] if needed else []} for name in schemes], (path, method)
+            wanted |= {"401", "403", "422"}
+        assert wanted | {"429", "503"} <= set(operation["responses"]), (path, method)
 
 
 def test_bodies_of_requests_have_examples_that_hold() -> None:
     for path, method, operation in operations():
         if "requestBody" not in operation:
             continue
-        content = operation["requestBody"]["content"]["application/json"]
+        content = operation["requestBody"]["content"].get("application/json")
+        if content is None:  # a form of the OAuth server's, as its RFC has it
+            assert path.startswith("/oauth/")
+            continue
         schema = {**content["schema"], "components": DOCUMENT["components"]}
         kinds = content["schema"].get("anyOf", [content["schema"]])  # a body that may be left out is one or null
         names = [str(kind.get("$ref", "")).rpartition("/")[2] for kind in kinds]

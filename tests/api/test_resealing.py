@@ -11,7 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from api.database import engine_of, transaction_of
 from api.idempotency.answers import ANSWER_PURPOSE
 from api.idempotency.tables import IdempotencyRow
-from api.resealing.batches import NOWHERE, reseal_answers, reseal_subscriptions
+from api.oauth.keys import kept_keys, private_jwk, rotate_if_due
+from api.resealing.batches import NOWHERE, reseal_answers, reseal_signing_keys, reseal_subscriptions
 from api.resealing.counting import UNREADABLE, left_to_reseal, sealed_by
 from api.subscriptions.bodies import NewSubscription
 from api.subscriptions.changes import opened_secrets, row_of
@@ -132,3 +133,18 @@ async def test_counts_by_key_what_the_tables_and_the_outbox_hold(engine: AsyncEn
     assert found.subscriptions == {old: 2, UNREADABLE: 1}
     assert found.answers == {old: 1}
     assert found.outbox == {old: 2, new: 1}
+
+
+async def test_signing_keys_stay_the_same_keys_under_the_new_one(engine: AsyncEngine, upgraded_url: str) -> None:
+    assert await rotate_if_due(engine, OLD, settings_of(upgraded_url)) == 2
+    async with transaction_of(engine) as db:
+        before = {row.id: private_jwk(row, OLD) for row in await kept_keys(db)}
+        assert (await sealed_by(db)).signing_keys == {OLD.current: 2}
+        assert await left_to_reseal(db, BOTH) == 2
+        assert (await reseal_signing_keys(db, BOTH, after=NOWHERE, limit=10)).resealed == 2
+        assert await left_to_reseal(db, BOTH) == 0
+    async with transaction_of(engine) as db:
+        assert {row.id: private_jwk(row, NEW) for row in await kept_keys(db)} == before
+        assert (await sealed_by(db)).signing_keys == {NEW.current: 2}
+        lost = await reseal_signing_keys(db, OLD, after=NOWHERE, limit=10)
+    assert (lost.resealed, len(lost.unopened)) == (0, 2)

@@ -7,10 +7,11 @@ import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import httpx
 import pytest
+import structlog
 
 from api.serving import serving
 from tests.api.conftest import MASTER_KEYS, NO_DATABASE_URL, NO_KAFKA, TOKEN, settings_of
@@ -91,3 +92,51 @@ async def test_a_port_that_is_taken_is_an_os_error() -> None:
         port = taken.getsockname()[1]
         with pytest.raises(OSError, match="in use"):
             await serving(settings_of(NO_DATABASE_URL, api_port=port), NO_KAFKA)
+
+
+FORWARDED = "203.0.113.9"
+
+
+@pytest.mark.parametrize(
+    ("trusted", "forwarded", "seen"),
+    [
+        ("", [FORWARDED], "127.0.0.1"),  # nobody is believed unless it is set: uvicorn would believe this machine
+        ("10.0.0.1", [FORWARDED], "127.0.0.1"),
+        ("127.0.0.1", [FORWARDED], FORWARDED),
+        ("10.0.0.1, 127.0.0.0/8", [FORWARDED], FORWARDED),
+        ("127.0.0.1", [f"198.51.100.1, {FORWARDED}"], FORWARDED),  # what came before our proxy's word is made up
+        ("127.0.0.1", ["198.51.100.1", FORWARDED], FORWARDED),
+        ("127.0.0.1,10.0.0.1", [f"198.51.100.1, {FORWARDED}, 10.0.0.1"], FORWARDED),  # through two proxies of ours
+        ("127.0.0.1", [f"127.0.0.1, {FORWARDED}"], FORWARDED),
+        ("127.0.0.1", ["2001:db8::9"], "2001:db8::9"),
+        ("127.0.0.1", [f"{FORWARDED}:4711"], FORWARDED),
+        ("127.0.0.1", [], "127.0.0.1"),
+    ],
+)
+async def test_a_callers_address_is_what_a_trusted_proxy_says(trusted: str, forwarded: list[str], seen: str) -> None:
+    async with served(trusted_proxies=trusted) as url, httpx.AsyncClient(base_url=url) as client:
+        headers = [("X-Forwarded-For", value) for value in forwarded]
+        with structlog.testing.capture_logs() as logs:
+            answer = await client.get("/api/v1/event-types", headers=[*headers, ("Authorization", f"Bearer {TOKEN}")])
+    assert answer.status_code == 200
+    assert [log["client"] for log in logs if log["event"] == "request"] == [seen]
+
+
+@pytest.mark.parametrize("trusted", ["*", "proxy.example.com", "10.0.0.1/8", "10.0.0.1;10.0.0.2"])
+def test_proxies_are_named_by_their_addresses(trusted: str) -> None:
+    with pytest.raises(ValueError, match="write"):
+        settings_of(NO_DATABASE_URL, trusted_proxies=trusted)
+
+
+@asynccontextmanager
+async def served(**settings: object) -> AsyncIterator[str]:
+    """Serve in this process, over real connections; yield the URL."""
+    announced: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    serves = serving(settings_of(NO_DATABASE_URL, api_port=0, **settings), NO_KAFKA, announce=announced.set_result)
+    running = asyncio.create_task(serves)
+    try:
+        yield await announced
+    finally:
+        running.cancel()
+        with suppress(asyncio.CancelledError):
+            await running

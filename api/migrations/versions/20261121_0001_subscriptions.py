@@ -42,3 +42,9 @@ def upgrade() -> None:
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
     )
     op.create_index("outbox_created_at", "outbox", ["created_at"])
+
+
+def downgrade() -> None:
+    """Drop both."""
+    op.drop_table("outbox")
+    op.drop_table("subscriptions")

@@ -4,7 +4,7 @@ Events, deliveries and attempts have a table a day, in the schema `days`; the DE
 that nothing is refused. Partitions are made and dropped by the projector (api/projection/days.py).
 """
 
-from alembic import op
+from api.migrations.statements import run
 
 revision = "0002"
 down_revision = "0001"
@@ -14,10 +14,23 @@ depends_on = None
 
 def upgrade() -> None:
     """Make the tables."""
-    for statement in _STATEMENTS.split(";\n"):
-        if statement.strip():
-            op.execute(statement)
+    run(_STATEMENTS)
 
+
+def downgrade() -> None:
+    """Drop the log, the replays and the quarantine; what waits in the outbox stays, a record without a key has ''."""
+    run(_BACK)
+
+
+_BACK = """
+DROP TABLE idempotency_keys, event_claims, quarantine, replay_items, replays, subscription_health, log_positions,
+    delivery_counts, attempts, deliveries, events;
+DROP SCHEMA days;
+UPDATE outbox SET key = '' WHERE key IS NULL;
+ALTER TABLE outbox ALTER COLUMN key SET NOT NULL;
+COMMENT ON COLUMN outbox.key IS NULL;
+ALTER TABLE subscriptions DROP COLUMN disabled_at, DROP COLUMN enabled_at, DROP COLUMN secrets_expire_at;
+"""
 
 _STATEMENTS = """
 ALTER TABLE subscriptions ADD COLUMN disabled_at timestamptz;

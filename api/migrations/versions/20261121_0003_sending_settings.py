@@ -3,7 +3,7 @@
 Each column has the default that says "as before", so that an API of the release before goes on writing rows.
 """
 
-from alembic import op
+from api.migrations.statements import run
 
 revision = "0003"
 down_revision = "0002"
@@ -13,10 +13,31 @@ depends_on = None
 
 def upgrade() -> None:
     """Add the columns; none of them makes PostgreSQL write the table anew."""
-    for statement in _STATEMENTS.split(";\n"):
-        if statement.strip():
-            op.execute(statement)
+    run(_STATEMENTS)
 
+
+def downgrade() -> None:
+    """Drop the columns, and the index with its own."""
+    run(_BACK)
+
+
+_BACK = """
+DROP INDEX subscriptions_paused;
+ALTER TABLE subscriptions
+    DROP COLUMN paused,
+    DROP COLUMN paused_at,
+    DROP COLUMN catch_up_per_s,
+    DROP COLUMN most_in_flight,
+    DROP COLUMN rate_limit,
+    DROP COLUMN rate_period_s,
+    DROP COLUMN ordering,
+    DROP COLUMN on_exhaustion,
+    DROP COLUMN allowed_addresses,
+    DROP COLUMN signature_style,
+    DROP COLUMN signature_header,
+    DROP COLUMN event_type_header,
+    DROP COLUMN delivery_id_header;
+"""
 
 _STATEMENTS = """
 ALTER TABLE subscriptions

@@ -1,6 +1,6 @@
 """Where subscriptions stand that are behind, what was said of those that fail, and an index of what waits."""
 
-from alembic import op
+from api.migrations.statements import run
 
 revision = "0004"
 down_revision = "0003"
@@ -10,10 +10,19 @@ depends_on = None
 
 def upgrade() -> None:
     """Make the tables, columns and the index."""
-    for statement in _STATEMENTS.split(";\n"):
-        if statement.strip():
-            op.execute(statement)
+    run(_STATEMENTS)
 
+
+def downgrade() -> None:
+    """Drop them: a worker of the release before tells where subscriptions stand in no table."""
+    run(_BACK)
+
+
+_BACK = """
+DROP INDEX deliveries_waiting;
+ALTER TABLE subscription_health DROP COLUMN warned_at, DROP COLUMN troubled_since;
+DROP TABLE cursor_claims, cursors;
+"""
 
 _STATEMENTS = """
 CREATE TABLE cursors (

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 import asyncpg
 import httpx
@@ -16,11 +16,14 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from api.access import Access
-from api.callers import Callers
+from api.callers import Callers, may
+from api.credentials import Caller
 from api.database import Db, engine_of
 from api.errors import NotFound
 from api.idempotency.repeats import Repeats
+from api.limits.taking import RateLimits
 from api.metrics import Metrics
+from api.permissions import Permission
 from api.problems import add_handlers
 from api.requests import JsonRoute
 from tests.api.conftest import MASTER_KEYS, TOKEN, settings_of
@@ -29,6 +32,7 @@ from tests.api.problem import problem_of
 pytestmark = pytest.mark.postgres
 
 KEY = {"Idempotency-Key": "their-key"}
+Publisher = Annotated[Caller, may(Permission.EVENTS_PUBLISH)]  # what is published has no entry in the audit log
 
 
 class Written(BaseModel):
@@ -53,43 +57,44 @@ def app_of(engine: AsyncEngine, gate: Gate) -> FastAPI:
         await db.execute(text("INSERT INTO written VALUES (:text)"), {"text": text_of_it})
 
     @router.post("/write", status_code=201)
-    async def writes(body: Written, db: Db, response: Response) -> Written:
+    async def writes(body: Written, caller: Publisher, db: Db, response: Response) -> Written:
         await write(db, body.text)
         response.headers.update({"Location": "/there", "ETag": '"1"', "X-Other": "not kept"})
         return body
 
     @router.post("/wait")
-    async def waits(body: Written, db: Db) -> Written:
+    async def waits(body: Written, caller: Publisher, db: Db) -> Written:
         await write(db, body.text)
         gate.entered.set()
         await gate.opened.wait()
         return body
 
     @router.post("/raise")
-    async def raises(body: Written, db: Db) -> None:
+    async def raises(body: Written, caller: Publisher, db: Db) -> None:
         await write(db, body.text)
         if not gate.opened.is_set():
             raise RuntimeError("ours")
 
     @router.post("/refuse")
-    async def refuses(body: Written, db: Db) -> None:
+    async def refuses(body: Written, caller: Publisher, db: Db) -> None:
         await write(db, body.text)
         if not gate.opened.is_set():
             raise NotFound("not there")
 
     @router.post("/fail")
-    async def fails(body: Written, db: Db) -> Response:
+    async def fails(body: Written, caller: Publisher, db: Db) -> Response:
         await write(db, body.text)
         return Response(status_code=204 if gate.opened.is_set() else 500)
 
     @router.post("/without-database")
-    async def without(body: Written) -> Written:
+    async def without(body: Written, caller: Publisher) -> Written:
         gate.entered.set()
         return body
 
     app = FastAPI()
     app.include_router(router)
     app.state.callers = Callers(admin_token=TOKEN, admin_organization="org_default")
+    app.state.limits = RateLimits()
     app.state.largest_body_bytes = 10_000
     app.state.engine = engine
     app.state.repeats = Repeats(engine, settings_of("postgresql://x", master_keys=MASTER_KEYS).sealer())
@@ -126,6 +131,7 @@ async def stage_on(url: str) -> AsyncIterator[Stage]:
     async with httpx.AsyncClient(transport=transport, base_url="http://api", headers=headers, timeout=30) as client:
         stage = Stage(client, gate, engine)
         await stage.run("CREATE TABLE written (text text UNIQUE DEFERRABLE INITIALLY DEFERRED)")
+        await stage.run("GRANT ALL ON written TO hookline_tenant")
         yield stage
     await engine.dispose()
 

@@ -11,8 +11,18 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from api.database import engine_of, transaction_of
 from api.deliveries.tables import DeliveryRow, EventRow
+from api.replays.queries import NOTHING_COUNTED
+from api.replays.tables import ReplayRow, ReplayState
 from api.subscriptions.tables import SubscriptionRow
-from schemas.ids import EventId, SubscriptionId, delivery_id_of, made_at, new_event_id, new_subscription_id
+from schemas.ids import (
+    EventId,
+    SubscriptionId,
+    delivery_id_of,
+    made_at,
+    new_event_id,
+    new_replay_id,
+    new_subscription_id,
+)
 from schemas.sealing import SECRET_PURPOSE, sealer_of
 from tests.api.conftest import MASTER_KEYS, settings_of
 
@@ -63,6 +73,22 @@ class Log:
             db.add_all([event for event, _ in rows])
             db.add_all([delivery for _, delivery in rows])
         return sorted(delivery.id for _, delivery in rows)
+
+    async def replay(self) -> str:
+        """Add a replay that runs; return its id."""
+        identifier = new_replay_id()
+        row = ReplayRow(
+            id=identifier,
+            organization_id=self.organization_id,
+            is_retry=False,
+            state=ReplayState.RUNNING,
+            rate_per_s=100.0,
+            created_at=datetime.now(UTC),
+            **NOTHING_COUNTED,
+        )
+        async with transaction_of(self.engine) as db:
+            db.add(row)
+        return identifier
 
     async def run(self, statement: str, **values: object) -> list[dict[str, Any]]:
         """Run a statement and return its rows, if it is one that has some."""

@@ -10,7 +10,6 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from schemas.ids import new_replay_id
 from tests.api.problem import problem_of
 from tests.api.replays.logged import Log, log_of
 
@@ -95,7 +94,7 @@ async def test_of_twenty_at_once_one_sends(api: httpx.AsyncClient, log: Log, fie
 
 
 async def test_a_round_that_waits_is_taken_over_by_one_of_twenty(api: httpx.AsyncClient, log: Log) -> None:
-    earlier = new_replay_id()
+    earlier = await log.replay()
     subscription_id = await log.subscription()
     delivery_id = await log.delivery(subscription_id, state="retrying", due_at=due_in(3600), round=earlier)
     await log.run(
@@ -117,7 +116,7 @@ async def test_a_delivery_that_a_replay_has_yet_to_send_is_refused(api: httpx.As
     await log.run(
         "INSERT INTO replay_items (replay_id, delivery_id, subscription_id, event_id, state)"
         " VALUES (:replay, :delivery, 'sub_1', 'evt_1', 'queued')",
-        replay=new_replay_id(),
+        replay=await log.replay(),
         delivery=delivery_id,
     )
     assert "already" in str(problem_of(await api.post(path_of(delivery_id)), 409)["detail"])

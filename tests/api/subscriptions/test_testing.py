@@ -58,6 +58,7 @@ async def project(url: str, delivery: Delivery, **fields: Any) -> None:
     row = AttemptRow(
         id=attempt_id,
         at=made_at(attempt_id),
+        organization_id=delivery.organization_id,
         delivery_id=delivery.id,
         round="0",
         attempt=1,
