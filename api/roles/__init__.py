@@ -1,0 +1,1 @@
+"""Roles: built in, and an organization's own."""
