@@ -1,0 +1,1 @@
+"""E-mail: written in the transaction that causes it, sent and retried by one sender."""
