@@ -1,0 +1,1 @@
+"""Rate limits by class of route, credential and organization."""

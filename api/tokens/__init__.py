@@ -1,0 +1,1 @@
+"""API tokens: what machines call with."""
