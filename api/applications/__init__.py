@@ -1,0 +1,1 @@
+"""OAuth clients: an organization's applications, their secrets, and who approved them."""
