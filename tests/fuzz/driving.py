@@ -33,6 +33,8 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from tests.fuzz.calling import TURNS, Headers
+
 # Not positive_data_acceptance: what a name, an address or a filter means is checked beyond what JSON Schema can say.
 CHECKS: Final = [
     not_a_server_error,
@@ -50,7 +52,8 @@ _MOST_AT_A_TIME: Final = 40  # requests of one kind, then the next kind
 _MOST_SECONDS: Final = 5.0  # for them: a route that waits for others must not take all the time
 
 _Operation = APIOperation[Any, Any, Any, Any]
-Find = Callable[[], Mapping[str, list[str]]]
+Found = Mapping[str, list[str]]
+Find = Callable[[], tuple[Found, Mapping[str, Headers]]]
 Progress = Callable[["Findings"], None]
 
 
@@ -61,11 +64,13 @@ class Findings:
     inputs: int = 0
     answers: dict[str, Counter[int]] = field(default_factory=dict)
     modes: Counter[str] = field(default_factory=Counter)
+    callers: Counter[str] = field(default_factory=Counter)
     breaches: dict[str, str] = field(default_factory=dict)
 
-    def note(self, case: Case[Any], status: int) -> None:
+    def note(self, case: Case[Any], who: str, status: int) -> None:
         """Count an answer."""
         self.inputs += 1
+        self.callers[who] += 1
         self.answers.setdefault(case.operation.label, Counter())[status] += 1
         self.modes["forbidden" if case.meta and case.meta.generation.mode.is_negative else "allowed"] += 1
 
@@ -91,13 +96,15 @@ def fuzz(
     url: str,
     document: dict[str, Any],
     *,
-    headers: Mapping[str, str],
     inputs: int,
     seed: int,
     find: Find,
     progress: Progress = lambda _: None,
 ) -> Findings:
-    """Send at least `inputs` requests and return what was found. `find` makes things that ids can name."""
+    """Send at least `inputs` requests and return what was found.
+
+    `find` makes things that ids can name, and says what the requests of each caller carry.
+    """
     schema = schemathesis.openapi.from_dict(document, config=schemathesis.Config.from_dict(CONFIG))
     # What deletes goes last: what others need would not be there any more.
     operations = sorted(map(_read, schema.get_all_operations()), key=lambda operation: operation.method == "delete")
@@ -105,13 +112,12 @@ def fuzz(
     kinds = [*_kinds(operations)]
     with requests.Session() as session:
         session.trust_env = False
-        session.headers.update(headers)
         while findings.inputs < inputs and kinds:
-            found = find()
+            found, callers = find()
             share = max(2, min(_MOST_AT_A_TIME, -(-inputs // len(kinds))))
             for kind in list(kinds):
                 before = findings.inputs
-                _send(kind.strategy(found), url, session, findings, count=share, seed=seed + rounds)
+                _send(kind.strategy(found), url, session, callers, findings, count=share, seed=seed + rounds)
                 if findings.inputs == before:
                     kinds.remove(kind)  # nothing can be made of it: no parameter that could be wrong, for one
                 progress(findings)
@@ -144,6 +150,7 @@ def _send(
     cases: SearchStrategy[Case[Any]],
     url: str,
     session: requests.Session,
+    callers: Mapping[str, Headers],
     findings: Findings,
     *,
     count: int,
@@ -163,7 +170,8 @@ def _send(
     def send(case: Case[Any]) -> None:
         if time.monotonic() - began > _MOST_SECONDS:
             raise _TookLong
-        _send_one(case, url, session, findings)
+        who = TURNS[findings.inputs % len(TURNS)]
+        _send_one(case, url, session, findings, who=who, headers=callers[who])
 
     try:
         with warnings.catch_warnings():
@@ -173,13 +181,16 @@ def _send(
         return
 
 
-def _send_one(case: Case[Any], url: str, session: requests.Session, findings: Findings) -> None:
-    response = case.call(base_url=url, session=session, timeout=60)
-    findings.note(case, response.status_code)
+def _send_one(
+    case: Case[Any], url: str, session: requests.Session, findings: Findings, *, who: str, headers: Headers
+) -> None:
+    response = case.call(base_url=url, session=session, headers=dict(headers), timeout=60)
+    session.cookies.clear()
+    findings.note(case, who, response.status_code)
     try:
         case.validate_response(response, checks=CHECKS)
     except FailureGroup as group:
         for failure in group.exceptions:
-            name = f"{case.operation.label}: {type(failure).__name__} ({response.status_code})"
+            name = f"{case.operation.label}: {type(failure).__name__} ({response.status_code}, {who})"
             told = f"{failure}\n{response.text[:500]}\n{case.as_curl_command()[:1000]}"
             findings.breaches.setdefault(name, told)

@@ -11,11 +11,19 @@ from compose.openapi import description
 from producers.settings import KafkaSettings
 from schemas import topics
 from tests.api.conftest import TOKEN, settings_of
+from tests.api.isolation.things import things_of
 from tests.api.reading import ensure_topic
+from tests.fuzz.calling import Headers, callers_of
 from tests.fuzz.driving import Findings, Progress, fuzz
-from tests.fuzz.seeding import Ids, seed
+from tests.fuzz.seeding import Ids
 from tests.fuzz.serving import served
 
+# What an id in a path names, by the part before it, as `tests/api/isolation/things.py` calls it.
+COLLECTIONS = {
+    "api-tokens": "token", "applications": "application", "deliveries": "delivery", "event-types": "event_type",
+    "events": "event", "invitations": "invitation", "members": "member", "organizations": "organization",
+    "quarantine": "quarantine", "replays": "replay", "roles": "role", "subscriptions": "subscription", "users": "user",
+}  # fmt: skip
 TOPICS = [topics.EVENTS, topics.DELIVER, topics.REPLAY]
 
 
@@ -28,17 +36,18 @@ def run(database_url: str, bootstrap: str, *, inputs: int, seed_: int, progress:
     headers = {"Authorization": f"Bearer {TOKEN}", "Hookline-Organization": organization_id}
     with served(settings_of(database_url), KafkaSettings(bootstrap_servers=bootstrap)) as url:
 
-        def find() -> Ids:
-            async def seeding() -> Ids:
+        def find() -> tuple[Ids, dict[str, Headers]]:
+            async def seeding() -> tuple[Ids, dict[str, Headers]]:
                 async with httpx.AsyncClient(base_url=url, headers=headers, trust_env=False, timeout=30) as api:
-                    return await seed(database_url, api, organization_id)
+                    things = (await things_of(api, database_url)).ids
+                    ids = {collection: [things[name]] for collection, name in COLLECTIONS.items()}
+                    return ids, await callers_of(api, database_url)
 
             return asyncio.run(seeding())
 
         return fuzz(
             url,
             json.loads(description()),
-            headers=headers,
             inputs=inputs,
             seed=seed_,
             find=find,

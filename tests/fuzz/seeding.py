@@ -85,6 +85,7 @@ def _rows(subscription_id: SubscriptionId, organization_id: str) -> tuple[list[o
         AttemptRow(
             id=attempt_id,
             at=made_at(attempt_id),
+            organization_id=organization_id,
             delivery_id=delivery_id,
             round="0",
             attempt=1,

@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.fuzz.calling import TURNS
 from tests.fuzz.running import run
 
 INPUTS = 300  # the short form; CI sends 2,000 with `make fuzz INPUTS=2000`, a minute for 400 or so
@@ -17,6 +18,8 @@ def test_some_requests_of_each_kind_break_nothing(database_url: str, bootstrap: 
     assert findings.inputs >= INPUTS
     assert min(findings.modes.values()) >= INPUTS / 4
     assert len(findings.modes) == 2
+    assert set(findings.callers) == set(TURNS)
+    assert min(findings.callers.values()) >= INPUTS / 10
     statuses = {status for answers in findings.answers.values() for status in answers}
-    assert {200, 202, 204, 400, 404, 422} - statuses == set()
+    assert {200, 202, 204, 400, 401, 403, 404, 422} - statuses == set()
     assert not any(status >= 500 for status in statuses)

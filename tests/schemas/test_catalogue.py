@@ -17,17 +17,20 @@ from tests.schemas.drawn import json_objects
 
 FOLDER = Path(module.__file__).parent / "event_types"
 FAMILIES = {
-    "user": "created updated deleted locked unlocked verified",
+    "api_token": "created updated revoked",
+    "user": "created updated deleted locked unlocked verified password_changed",
     "auth": "login logout failed mfa_challenged",
-    "application": "created updated deleted credentials_rotated",
+    "application": "created updated deleted credentials_rotated approved approval_withdrawn grant_revoked",
     "organization": "created updated settings_changed branding_updated",
     "mfa": "enabled disabled verified recovery_codes_generated",
     "sso": "session_created session_ended configuration_updated",
+    "member": "invited invitation_withdrawn joined removed",
     "role": "assigned revoked created updated deleted",
     "quest": "completed",
     "task": "completed submitted",
     "badge": "earned",
     "hookline": "test",
+    "consent": "granted revoked",
     "subscription": "failing disabled recovered",
 }
 NAMES = [f"{family}.{verb}" for family, verbs in FAMILIES.items() for verb in verbs.split()]
@@ -35,7 +38,7 @@ every_type = pytest.mark.parametrize("event_type", catalogue().values(), ids=lam
 
 
 def test_the_catalogue_has_exactly_these() -> None:
-    assert len(NAMES) == 38
+    assert len(NAMES) == 51
     assert list(catalogue()) == sorted(NAMES)
 
 
