@@ -60,8 +60,9 @@ verifiers: $(TOOLS)/ready ## signatures judged by libraries of Python, JavaScrip
 openapi: $(TOOLS)/ready ## write docs/openapi.json anew
 	$(BIN)/hookline openapi > docs/openapi.json
 
-settings: $(TOOLS)/ready ## write the tables of settings into docs/production.md
+settings: $(TOOLS)/ready ## write the tables of settings and permissions into docs/
 	$(BIN)/python -m compose.settings_table
+	$(BIN)/python -m compose.permissions_table
 
 lock: $(TOOLS)/ready ## resolve the dependencies anew and rewrite the locks
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \

@@ -8,7 +8,20 @@ from typing import Annotated
 
 import typer
 
-from compose.commands import deliveries, events, keys, quarantine, replays, stats, subscriptions
+from compose.commands import (
+    applications,
+    audit,
+    deliveries,
+    events,
+    keys,
+    members,
+    quarantine,
+    replays,
+    stats,
+    subscriptions,
+    tokens,
+    users,
+)
 from compose.commands.options import new_group
 from compose.complaints import ExitCode, complaint_of
 from compose.printing import print_json
@@ -24,7 +37,8 @@ topics_app = new_group("Create and list Kafka's topics.")
 db_app = new_group("Bring PostgreSQL's tables to this release.")
 for name, group in {
     "subscriptions": subscriptions.app, "deliveries": deliveries.app, "replays": replays.app, "events": events.app,
-    "quarantine": quarantine.app, "keys": keys.app, "topics": topics_app, "db": db_app,
+    "quarantine": quarantine.app, "keys": keys.app, "tokens": tokens.app, "applications": applications.app,
+    "members": members.app, "users": users.app, "audit": audit.app, "topics": topics_app, "db": db_app,
 }.items():  # fmt: skip
     app.add_typer(group, name=name)
 
@@ -68,6 +82,7 @@ def hookline(
                   hookline doctor
     Manage:       hookline subscriptions list       inspect: hookline events tail, hookline deliveries list
     Send again:   hookline dead-letters             then:    hookline replay --state failed --watch
+    Who may call: hookline tokens add billing --scope events:publish     hookline members invite ada@example.com
     In production: hookline topics apply && hookline db upgrade
                   hookline api | worker | mover | projector | relay      (one process each)
 
@@ -419,6 +434,37 @@ def db_upgrade(json: Json = False) -> None:
 
     _log_as_command()
     print_upgrade(upgrade_database(database_url_of_command()), as_json=json)
+
+
+@db_app.command("downgrade")
+def db_downgrade(
+    revision: Annotated[str, typer.Argument(help="Where to go back to: 0001 and so on; base: nothing is left.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    json: Json = False,
+) -> None:
+    """Take the tables back to an earlier revision, in one transaction. What only later ones keep is LOST: dump first.
+
+    \b
+    Stop what runs of this release before it: it does not work with tables of an earlier one.
+
+    \b
+    Example:
+      DATABASE_URL=postgresql://hookline@db/hookline hookline db downgrade 0004 --yes
+    """
+    from api.migrations import NOTHING, known_revisions
+    from compose.database import downgrade_database, place_of
+    from compose.printing import print_upgrade
+    from compose.settings import database_url_of_command
+
+    if revision not in (known := [NOTHING, *known_revisions()]):
+        raise typer.BadParameter(f"{revision!r} is none of {', '.join(known)}", param_hint="REVISION")
+    _log_as_command()
+    url = database_url_of_command()
+    if not yes:
+        if not sys.stdin.isatty():
+            raise typer.BadParameter("without a terminal to ask on, say --yes", param_hint="--yes")
+        typer.confirm(f"Take {place_of(url)} back to {revision}, with the loss of what later ones keep?", abort=True)
+    print_upgrade(downgrade_database(url, revision), as_json=json)
 
 
 @db_app.command("current")

@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from api.migrations import current_revision, head_revision, upgrade
+from api.migrations import NOTHING, current_revision, downgrade, head_revision, known_revisions, upgrade
 from schemas.errors import HooklineError
 
 CONNECT_WITHIN_S = 5.0
@@ -45,6 +45,27 @@ def upgrade_database(database_url: str) -> Revisions:
     return asyncio.run(upgrading())
 
 
+def downgrade_database(database_url: str, revision: str) -> Revisions:
+    """Take the database back to `revision`, one that is known; return where it was and is.
+
+    Raises DatabaseError, also when the database is earlier than that, or later than this release.
+    """
+
+    async def downgrading() -> Revisions:
+        before = (await asked(database_url, _revisions)).current or NOTHING
+        order = [NOTHING, *known_revisions()]
+        if before not in order:
+            raise DatabaseError(
+                f"the database is at {before}, which this release does not know: use the one that made it"
+            )
+        if order.index(before) < order.index(revision):
+            raise DatabaseError(f"the database is at {before}, earlier than {revision}: run `hookline db upgrade`")
+        await _translated(database_url, lambda: downgrade(database_url, revision))
+        return Revisions(before, revision)
+
+    return asyncio.run(downgrading())
+
+
 async def asked(database_url: str, ask: Callable[[AsyncConnection], Awaitable[Answer]]) -> Answer:
     """Return what `ask` finds over a connection of its own; raises DatabaseError."""
 
@@ -71,7 +92,8 @@ async def _translated(database_url: str, call: Callable[[], Awaitable[Answer]]) 
         return await call()
     except (OSError, SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
         # What libraries say may repeat the URL, password included: only the first line, and only of the server's own.
-        said = str(error).splitlines()[0] if isinstance(error, asyncpg.PostgresError) else type(error).__name__
+        cause = getattr(getattr(error, "orig", None), "__cause__", None) or error  # SQLAlchemy wraps the server's own
+        said = str(cause).splitlines()[0] if isinstance(cause, asyncpg.PostgresError) else type(error).__name__
         raise DatabaseError(f"PostgreSQL at {place_of(database_url)} does not answer as it should: {said}") from error
 
 

@@ -14,7 +14,7 @@ from uuid import uuid4
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
 
 from api.database import engine_of, transaction_of
-from api.resealing.batches import NOWHERE, Batch, Place, reseal_answers, reseal_subscriptions
+from api.resealing.batches import NOWHERE, Batch, Place, reseal_answers, reseal_signing_keys, reseal_subscriptions
 from api.resealing.counting import Sealed, key_ids_in_record, left_to_reseal, sealed_by
 from api.settings import ApiSettings
 from producers.settings import KafkaSettings
@@ -42,13 +42,14 @@ class KeyUse:
     is_here: bool
     subscriptions: int
     answers: int
+    signing_keys: int
     outbox: int
     topic: int
 
     @property
     def uses(self) -> int:
         """How many values are sealed with it, in the database and in the newest record of each subscription."""
-        return self.subscriptions + self.answers + self.outbox + self.topic
+        return self.subscriptions + self.answers + self.signing_keys + self.outbox + self.topic
 
     @property
     def may_be_dropped(self) -> bool:
@@ -57,7 +58,17 @@ class KeyUse:
 
     def as_json(self) -> dict[str, Any]:
         """Return it as `--json` prints it."""
-        names = ("id", "is_current", "is_here", "subscriptions", "answers", "outbox", "topic", "may_be_dropped")
+        names = (
+            "id",
+            "is_current",
+            "is_here",
+            "subscriptions",
+            "answers",
+            "signing_keys",
+            "outbox",
+            "topic",
+            "may_be_dropped",
+        )
         return {name: getattr(self, name) for name in names}
 
 
@@ -115,7 +126,7 @@ class MasterKeys:
             async with transaction_of(engine) as db:
                 progress = Resealed(await left_to_reseal(db, self.sealer))
             tell(progress)
-            for reseal in (reseal_subscriptions, reseal_answers):
+            for reseal in (reseal_subscriptions, reseal_answers, reseal_signing_keys):
                 after: Place | None = NOWHERE
                 while after is not None:
                     began = time.monotonic()
@@ -173,7 +184,8 @@ def _newest_records(consumer: Consumer) -> dict[bytes, bytes]:
 
 
 def _uses(sealer: Sealer, sealed: Sealed, topic: Counter[str]) -> list[KeyUse]:
-    needed = set(sealed.subscriptions) | set(sealed.answers) | set(sealed.outbox) | set(topic)
+    counted = (sealed.subscriptions, sealed.answers, sealed.signing_keys, sealed.outbox, topic)
+    needed = set().union(*counted)
     ids = [*sealer.key_ids, *sorted(needed - set(sealer.key_ids))]
     return [
         KeyUse(
@@ -182,6 +194,7 @@ def _uses(sealer: Sealer, sealed: Sealed, topic: Counter[str]) -> list[KeyUse]:
             is_here=key_id in sealer.key_ids,
             subscriptions=sealed.subscriptions[key_id],
             answers=sealed.answers[key_id],
+            signing_keys=sealed.signing_keys[key_id],
             outbox=sealed.outbox[key_id],
             topic=topic[key_id],
         )

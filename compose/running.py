@@ -94,14 +94,21 @@ def run_relay() -> None:
 
 
 def run_projector() -> None:
-    """Write the delivery log and keep its tables; it is ready when it has partitions and knows where to begin."""
+    """Write the delivery log, and keep its tables; replay, send e-mails, sweep and keep signing keys beside it.
+
+    It is ready when it has partitions and knows where to begin.
+    """
+    from api.mail.sending import MailSender
+    from api.oauth.keeping import KeyKeeper
     from api.projection.days import DayKeeper
     from api.projection.projector import Projector
     from api.projection.settings import ProjectorSettings
     from api.replays.running import ReplayRunner
     from api.settings import ApiSettings
+    from api.sweeping import Sweeper
 
     settings, of_processes, kafka = ProjectorSettings(), worker_settings(), RoutedKafkaSettings()
+    mails, keys = MailSender(ApiSettings()), KeyKeeper(ApiSettings())  # before Kafka: no setting gets better by waiting
 
     async def projecting() -> None:
         projector = Projector(
@@ -116,9 +123,11 @@ def run_projector() -> None:
         )
         keeper = DayKeeper(settings.database_url, retention=timedelta(days=settings.log_retention_days))
         runner = ReplayRunner(ApiSettings(), kafka)
+        sweeper = Sweeper(settings.database_url)
         _stop_on_signal(projector.stop)
         # What runs for as long as the projection does: it is cancelled when that has stopped.
-        await _with_beside(projector.run(), keeper.run(), runner.run(), _then(projector.placed.wait(), ready))
+        beside = (keeper.run(), runner.run(), mails.run(), sweeper.run(), keys.run())
+        await _with_beside(projector.run(), *beside, _then(projector.placed.wait(), ready))
 
     with _ready_file() as ready, _metrics_server(of_processes), _stop_signals() as stopping:
         if wait_for_topics(of_processes, kafka, stopping) is None or stopping.is_set():

@@ -21,11 +21,10 @@ from pydantic import AliasChoices, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings
 
+from compose.marked import with_part
 from schemas.waits import Schedule, duration_name
 
 DOCUMENT: Final = Path(__file__).parents[1] / "docs" / "production.md"
-BEGIN: Final = "<!-- settings: written by `make settings` -->"
-END: Final = "<!-- end of settings -->"
 _PACKAGES: Final = ("producers", "processors", "api", "compose")
 _KINDS: Final[dict[object, str]] = {
     bool: "true or false",
@@ -78,11 +77,7 @@ def tables() -> str:
 
 def written(document: str) -> str:
     """Return the document with today's tables between its markers; raises ValueError when it has none."""
-    before, begin, rest = document.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        raise ValueError(f"{DOCUMENT.name} has no {BEGIN} … {END}")
-    return f"{before}{begin}\n\n{tables()}\n\n{end}{after}"
+    return with_part(document, "settings", tables())
 
 
 def _modules() -> Iterator[ModuleType]:

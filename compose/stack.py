@@ -114,6 +114,7 @@ class Stack:
     def environment(self) -> dict[str, str]:
         """Every setting that a process of this stack runs with."""
         return {
+            "HOOKLINE_MAIL_FOLDER": str(self.folder / "mail"),
             **os.environ,
             "DATABASE_URL": self.database_url,
             "KAFKA_BOOTSTRAP_SERVERS": self.bootstrap_servers,
@@ -239,10 +240,10 @@ class Stack:
         port = self._api_port or free_port()
         require_free(port, option="--api-port")
         self.api_url = f"http://127.0.0.1:{port}"
-        self._add("api", ("api",), HOOKLINE_API_PORT=str(port))
+        self._add("api", ("api",), HOOKLINE_API_PORT=str(port), HOOKLINE_PUBLIC_URL=self.api_url)
         self._add("relay", ("relay",))
         self._add("mover", ("mover",))
-        self._add("projector", ("projector",))
+        self._add("projector", ("projector",), HOOKLINE_PUBLIC_URL=self.api_url)  # in the links of e-mails
         for slot in range(self._workers):
             self._add(f"worker-{slot}", ("worker",), HOOKLINE_WORKER_SLOT=str(slot))
         began = time.monotonic()

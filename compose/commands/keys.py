@@ -43,8 +43,9 @@ def rotate(
 ) -> None:
     """Seal everything with the first of HOOKLINE_MASTER_KEYS, while all goes on, and say when an older key may go.
 
-    Secrets and headers of subscriptions (each becomes a new version, which reaches the workers) and answers kept for
-    Idempotency-Key. What is done stays done: after Ctrl-C, a kill or an outage, call it again.
+    Secrets and headers of subscriptions (each becomes a new version, which reaches the workers), answers kept for
+    Idempotency-Key, and the keys that sign access tokens. What is done stays done: after Ctrl-C, a kill or an outage,
+    call it again.
 
     \b
     The whole way from key k1 to k2, nothing stopped:

@@ -12,7 +12,7 @@ from rich.text import Text
 from compose.master_keys import KeyUse, Resealed
 from compose.showing.tables import print_table
 
-_COLUMNS = ("key", "subscriptions", "answers", "outbox", "topic", "")
+_COLUMNS = ("key", "subscriptions", "answers", "signing keys", "outbox", "topic", "")
 
 
 class Progressing:
@@ -52,7 +52,7 @@ def print_uses(uses: Sequence[KeyUse]) -> None:
 
 
 def _row(use: KeyUse) -> list[str | Text]:
-    counts = [f"{number:,}" for number in (use.subscriptions, use.answers, use.outbox, use.topic)]
+    counts = [f"{number:,}" for number in (use.subscriptions, use.answers, use.signing_keys, use.outbox, use.topic)]
     return [use.id, *counts, _verdict(use)]
 
 

@@ -9,6 +9,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from typer.testing import CliRunner
+
+from compose.command import app
+from compose.complaints import complaint_of
+
 ROOT = Path(__file__).parents[2]
 NOWHERE = "127.0.0.1:1"
 NO_DATABASE = "postgresql://hookline:password-of-the-database@127.0.0.1:1/hookline"
@@ -84,3 +89,12 @@ def wait_for_file(path: Path, process: subprocess.Popen[bytes], within_s: float 
             raise AssertionError(f"ended with {process.returncode}: {out.decode()}{err.decode()}")
         assert time.monotonic() < deadline, "not ready in time"
         time.sleep(0.05)
+
+
+def hookline_here(*arguments: str, stdin: str = "", **env: str) -> Ran:
+    """Run a command in this process: a new one for each row of a table would take minutes."""
+    ran = CliRunner().invoke(app, arguments, input=stdin, env={**env, "COLUMNS": "120"})
+    if ran.exception is not None and not isinstance(ran.exception, SystemExit):
+        code, complaint = complaint_of(ran.exception)
+        return Ran(code, ran.stdout, f"{ran.stderr}hookline: {complaint}\n")
+    return Ran(ran.exit_code, ran.stdout, ran.stderr)

@@ -15,6 +15,7 @@ from tests.compose.shell import MASTER_KEY_BYTES, NO_DATABASE, NOWHERE, hookline
 COMMANDS = [
     ("up",), ("demo",), ("api",), ("worker",), ("mover",), ("projector",), ("relay",), ("publish",), ("event-types",),
     ("new-master-key",), ("doctor",), ("topics", "apply"), ("topics", "list"), ("db", "upgrade"), ("db", "current"),
+    ("db", "downgrade"),
     ("subscriptions", "list"), ("subscriptions", "add"), ("subscriptions", "show"), ("subscriptions", "test"),
     ("subscriptions", "enable"), ("subscriptions", "disable"), ("subscriptions", "rotate-secret"),
     ("subscriptions", "change"), ("subscriptions", "pause"), ("subscriptions", "resume"), ("subscriptions", "delete"),
@@ -73,6 +74,9 @@ def test_prints_its_version() -> None:
         (("api",), {"HOOKLINE_API_PORT": "http"}, 2, "HOOKLINE_API_PORT: should be a valid integer"),
         (("topics", "list"), {}, 1, f"Kafka at {NOWHERE} does not answer"),
         (("db", "upgrade"), {}, 1, "PostgreSQL at 127.0.0.1:1/hookline does not answer"),
+        (("db", "downgrade", "0001", "--yes"), {}, 1, "PostgreSQL at 127.0.0.1:1/hookline does not answer"),
+        (("db", "downgrade", "0001"), {}, 2, "without a terminal to ask on, say --yes"),
+        (("db", "downgrade", "head~1", "--yes"), {}, 2, "'head~1' is none of base, 0001, 0002"),
         (("db", "current"), {}, 1, "PostgreSQL at 127.0.0.1:1/hookline does not answer"),
         (("keys", "status"), {}, 2, "set HOOKLINE_MASTER_KEYS, or HOOKLINE_MASTER_KEYS_FILE"),
         (("keys", "rotate"), {"HOOKLINE_MASTER_KEYS": f"k1:{MASTER_KEY_BYTES}"}, 1, "the database does not answer"),
@@ -143,6 +147,20 @@ def test_the_database_is_upgraded_once_and_says_from_where(database_url: str) ->
     assert first.out.startswith("from nothing to ")
     assert second.out.startswith("already at ")
     assert "the newest" in hookline("db", "current", **env).out
+
+
+def test_the_database_is_taken_back_and_says_from_where(database_url: str) -> None:
+    env = {"DATABASE_URL": database_url}
+    head = json.loads(hookline("db", "upgrade", "--json", **env).out)["to"]
+    assert hookline("db", "downgrade", "0001", "--yes", **env).out == f"from {head} to 0001\n"
+    assert (
+        "earlier than 0003: run `hookline db upgrade`" in hookline("db", "downgrade", "0003", "--yes", **env).complaint
+    )
+    assert json.loads(hookline("db", "downgrade", "base", "--yes", "--json", **env).out) == {
+        "from": "0001",
+        "to": "base",
+    }
+    assert json.loads(hookline("db", "current", "--json", **env).out)["current"] is None
 
 
 def test_takes_from_the_running_stack_what_the_environment_does_not_say(tmp_path: Path, database_url: str) -> None:

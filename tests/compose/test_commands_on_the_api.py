@@ -7,24 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner
 
-from compose.command import app
-from compose.complaints import complaint_of
 from tests.compose import bodies
 from tests.compose.bodies import DELIVERY_ID, EVENT_ID, QUARANTINE_ID, REPLAY_ID, SUBSCRIPTION_ID
-from tests.compose.shell import Ran, started
+from tests.compose.shell import hookline_here as hookline
+from tests.compose.shell import started
 from tests.compose.standin import Answer, Asked, StandIn, listed, problem
-
-
-def hookline(*arguments: str, stdin: str = "", **env: str) -> Ran:
-    """Run a command in this process: a new one for each row of a table would take minutes."""
-    ran = CliRunner().invoke(app, arguments, input=stdin, env={**env, "COLUMNS": "120"})
-    if ran.exception is not None and not isinstance(ran.exception, SystemExit):
-        code, complaint = complaint_of(ran.exception)
-        return Ran(code, ran.stdout, f"{ran.stderr}hookline: {complaint}\n")
-    return Ran(ran.exit_code, ran.stdout, ran.stderr)
-
 
 SECRET = f"whsec_{'A' * 43}="
 REPLAYED = 202, bodies.replay()

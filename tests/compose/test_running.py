@@ -1,15 +1,18 @@
 """Each process: starts, says when it is ready, and ends cleanly by either signal."""
 
+import asyncio
 import json
 import signal
 import socket
 import subprocess
 import threading
+import time
 import urllib.request
 from datetime import timedelta
 from pathlib import Path
 from uuid import uuid4
 
+import asyncpg
 import pytest
 
 from compose.children import free_port
@@ -132,3 +135,48 @@ def test_another_partition_count_than_the_topics_have_ends_a_process(bootstrap: 
 def test_tiers_of_an_earlier_schedule_are_found_and_others_topics_are_not() -> None:
     topics = ["hookline.events", "hookline.retry.5m", "hookline.retry.2h", "hookline.retry.mine", "hookline.retry."]
     assert older_tiers(topics, [timedelta(minutes=5)]) == [timedelta(hours=2)]
+
+
+@pytest.mark.kafka
+@pytest.mark.postgres
+def test_the_projector_sends_emails(settings: dict[str, str], tmp_path: Path) -> None:
+    asyncio.run(_queue_mail(settings["DATABASE_URL"]))
+    folder = tmp_path / "mail"
+    with started("projector", cwd=tmp_path, **settings, HOOKLINE_MAIL_FOLDER=str(folder)) as process:
+        wait_for_file(tmp_path / "ready", process)
+        deadline = time.monotonic() + 20
+        while not (written := list(folder.glob("[!.]*.eml"))) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        lines = end(process, signal.SIGTERM)
+    assert [path.name.split("-")[1] for path in written] == ["subscription_disabled"]
+    assert "sub_1" in written[0].read_text()
+    assert {"mail.sent", "sweeping.done"} <= {line["event"] for line in lines}
+
+
+async def _queue_mail(url: str) -> None:
+    connection = await asyncpg.connect(url)
+    await connection.execute(
+        "INSERT INTO organizations (id, version, name, created_at, updated_at) VALUES ('org_1', 1, 'A', now(), now())"
+    )
+    await connection.execute(
+        "INSERT INTO mails (id, organization_id, recipient, template, parameters, state, attempts, next_attempt_at,"
+        " created_at) VALUES ('mal_1', 'org_1', 'ann@example.com', 'subscription_disabled', $1, 'queued', 0, now(),"
+        " now())",
+        '{"subscription_id": "sub_1", "url": "https://a.example", "disabled_at": "today", "reason": "gone"}',
+    )
+    await connection.close()
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({}, "HOOKLINE_MASTER_KEYS"),
+        ({"HOOKLINE_MASTER_KEYS": MASTER_KEYS, "HOOKLINE_SMTP_URL": "smtp://u:pass@h?tls=no"}, "HOOKLINE_SMTP_URL"),
+        ({"HOOKLINE_MASTER_KEYS": MASTER_KEYS, "HOOKLINE_MAIL_FROM": "nobody"}, "HOOKLINE_MAIL_FROM"),
+    ],
+)
+def test_a_projector_that_could_send_no_email_does_not_start(given: dict[str, str], says: str) -> None:
+    ran = hookline("projector", KAFKA_BOOTSTRAP_SERVERS=NOWHERE, DATABASE_URL=NO_DATABASE, **given)
+    assert ran.code == ExitCode.USAGE
+    assert says in ran.complaint
+    assert "pass@" not in ran.complaint

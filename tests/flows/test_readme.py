@@ -24,7 +24,7 @@ RUNNABLE = re.compile(r"<!-- run -->\n```sh\n(.*?)```", re.DOTALL)
 def test_its_commands_run_one_after_the_other(stack: Stack, tmp_path: Path) -> None:
     (tmp_path / ".hookline").symlink_to(stack.folder)
     blocks = RUNNABLE.findall(README)
-    assert len(blocks) == 4
+    assert len(blocks) == 5
     script = "set -eu\n" + "\n".join(blocks)
     path = f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin"
     ran = subprocess.run(
@@ -69,14 +69,22 @@ def test_its_links_lead_to_files() -> None:
 
 @pytest.mark.parametrize(
     "document",
-    ["README.md", "DESIGN.md", "SECURITY.md", "CONTRIBUTING.md", "docs/performance.md", "docs/production.md"],
+    [
+        "README.md",
+        "DESIGN.md",
+        "SECURITY.md",
+        "CONTRIBUTING.md",
+        "docs/identity.md",
+        "docs/performance.md",
+        "docs/production.md",
+    ],
 )
 def test_the_settings_that_documents_name_exist(document: str) -> None:
     named = set(re.findall(r"\bHOOKLINE_[A-Z_]+[A-Z]\b", (ROOT / document).read_text()))
     assert named <= variables() | {"HOOKLINE_TOOLS_DIR"}
 
 
-@pytest.mark.parametrize("document", ["README.md", "DESIGN.md", "SECURITY.md", "CONTRIBUTING.md"])
+@pytest.mark.parametrize("document", ["README.md", "DESIGN.md", "SECURITY.md", "CONTRIBUTING.md", "docs/identity.md"])
 def test_the_files_that_documents_name_exist(document: str) -> None:
     named = re.findall(
         r"`((?:schemas|producers|processors|api|compose|tests|bench|docs)/[\w./-]*)`", (ROOT / document).read_text()

@@ -326,7 +326,9 @@ async def test_garbage_that_no_worker_wrote_is_ignored(worker: Callable[[], Work
     one = worker()
     assert await one.log.take_over({0}) == {0: {}}
     await one.log.save(0, K, cursor(5))
-    assert stranger.records()[-3:] == [(b"", None), (K, None), (K, encode(cursor(5)))]
+    ours = stranger.records()[-3:]
+    assert [value for key, value in ours if key == K] == [None, encode(cursor(5))]
+    assert (b"", None) in ours  # whichever key came first
 
 
 async def test_a_cursor_that_counts_and_cannot_be_read_stops_the_worker(
