@@ -1,6 +1,5 @@
 """`/api/v1/users`: the accounts whose home is the caller's organization."""
 
-from http import HTTPStatus
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
@@ -15,7 +14,7 @@ from api.organizations.finding import locked_organization
 from api.organizations.settling import settled_organization
 from api.parameters import WITHOUT_NUL
 from api.permissions import Permission
-from api.preconditions import conditional, is_unchanged
+from api.preconditions import conditional
 from api.problems import documented
 from api.requests import JsonRoute
 from api.services import AllServices
@@ -86,17 +85,11 @@ async def list_users(
 @router.get(
     "/{user_id}",
     operation_id="get_user",
-    responses={**documented(404, 412), 304: {"description": "It is as If-None-Match knows it."}},
-    response_model=UserBody,
+    responses=documented(404, 412),
 )
-async def get_user(
-    *, user_id: str, caller: Reader, db: Db, request: Request, response: Response
-) -> UserBody | Response:
+async def get_user(*, user_id: str, caller: Reader, db: Db, response: Response) -> UserBody:
     """Show one user."""
-    body = _answered(await found(db, caller, user_id), response)
-    if is_unchanged(request, response.headers["ETag"]):
-        return Response(status_code=HTTPStatus.NOT_MODIFIED, headers={"ETag": response.headers["ETag"]})
-    return body
+    return _answered(await found(db, caller, user_id), response)
 
 
 @router.patch(

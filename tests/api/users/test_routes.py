@@ -271,3 +271,11 @@ async def test_a_password_cannot_be_guessed_from_what_makes_a_post_idempotent(
         for parts in ((b"POST", PATH.encode(), b"", body), (b"", b"POST", PATH.encode(), b"", body))
     ]
     assert row["fingerprint"] not in guesses
+
+
+async def test_who_has_a_user_already_is_told_how_long_to_keep_it(api: httpx.AsyncClient) -> None:
+    at = f"{PATH}/{(await made_user(api))['id']}"
+    etag = (await api.get(at)).headers["etag"]
+    again = await api.get(at, headers={"If-None-Match": etag})
+    assert (again.status_code, again.headers["cache-control"]) == (304, "private, max-age=10")
+    assert (await api.get(at, headers={"If-Match": '"7"'})).status_code == 412
