@@ -31,6 +31,7 @@ CSRF_HEADER: Final = "X-CSRF-Token"
 KEPT_S: Final = 2.0
 _MOST_KEPT: Final = 10_000  # verdicts, some hundred bytes each; made-up credentials get none
 _REALM: Final = 'Bearer realm="hookline"'
+_LONGEST_USER_AGENT: Final = 300
 _SAFE: Final = {"GET", "HEAD", "OPTIONS"}
 
 
@@ -241,6 +242,11 @@ async def _visitor(request: Request) -> Visitor:
 def address_of(request: Request) -> str:
     """Return the address that a request came from, "" when the server does not know it."""
     return "" if request.client is None else request.client.host
+
+
+def kept_user_agent(text: str) -> str:
+    """Return what of a User-Agent is kept and shown: what is printable, 300 characters at most."""
+    return "".join(each for each in text if each.isprintable())[:_LONGEST_USER_AGENT]
 
 
 def may(permission: Permission) -> Any:

@@ -14,13 +14,12 @@ from fastapi import Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.audit.tables import AuditRow
-from api.callers import address_of
+from api.callers import address_of, kept_user_agent
 from api.credentials import Caller
 from api.problems import request_id_of
 from schemas.json_values import Json
 from schemas.redaction import without_sensitive
 
-_LONGEST_USER_AGENT: Final = 300
 _SAFE: Final = {"GET", "HEAD", "OPTIONS"}
 
 
@@ -122,7 +121,7 @@ async def add_entry(
             target_id=target_id,
             changes=kept if isinstance(kept, dict) else None,
             address=address,
-            user_agent=_speakable(user_agent),
+            user_agent=kept_user_agent(user_agent),
             request_id=request_id,
         )
     )
@@ -140,7 +139,3 @@ def _target_of(request: Request, response: Response) -> tuple[str | None, str | 
     made = response.headers.get("location", "").rpartition("/")[2]
     named = next(iter(request.path_params.values()), None)
     return (parts[0] if parts else None), (str(named)[:200] if named else made or None)
-
-
-def _speakable(text: str) -> str:
-    return "".join(each for each in text if each.isprintable())[:_LONGEST_USER_AGENT]

@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Final, Literal, TypedDict
+from typing import Literal, TypedDict
 
 import uuid_utils
 from fastapi import Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from api.callers import kept_user_agent
 from api.credentials import DEVELOPMENT_SESSION_COOKIE, SESSION_COOKIE
 from api.permissions import Permission
 from api.services import Services
@@ -18,7 +19,6 @@ from api.users.tables import UserRow
 
 __all__ = ["SignedIn", "clear_session_cookie", "csrf_token_of", "open_session", "set_session_cookie"]
 
-_LONGEST_USER_AGENT: Final = 300
 csrf_token_of = cookies.csrf_token_of
 
 
@@ -63,7 +63,7 @@ async def open_session(
         organization_id=organization_id,
         digest=cookies.digest_of(secret),
         address=address,
-        user_agent=speakable(user_agent),
+        user_agent=kept_user_agent(user_agent),
         created_at=now,
         last_seen_at=now,
         expires_at=now + timedelta(hours=services.settings.session_hours),
@@ -87,11 +87,6 @@ def clear_session_cookie(response: Response, services: Services) -> None:
 def session_cookie_name(services: Services) -> str:
     """Return what the cookie is called here."""
     return DEVELOPMENT_SESSION_COOKIE if services.settings.development else SESSION_COOKIE
-
-
-def speakable(text: str) -> str:
-    """Return what of a header can be kept and shown."""
-    return "".join(each for each in text if each.isprintable())[:_LONGEST_USER_AGENT]
 
 
 def _attributes(services: Services) -> _Attributes:

@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.announcing import announce_identity
 from api.audit.recording import Actor, add_entry
+from api.callers import kept_user_agent
 from api.database import transaction_of
 from api.errors import Forbidden, NotFound, Refusal, Unauthenticated
 from api.members.tables import MembershipRow
@@ -22,7 +23,7 @@ from api.permissions import Permission
 from api.roles.permissions import membership_permissions
 from api.services import Services
 from api.sessions.failures import SignInFailures
-from api.sessions.opening import SignedIn, open_session, speakable
+from api.sessions.opening import SignedIn, open_session
 from api.users.addresses import email_key_of
 from api.users.evenly import no_sooner_than
 from api.users.finding import user_of_email, user_to_change
@@ -192,7 +193,7 @@ async def _announce(db: AsyncSession, signed_in: SignedIn, address: str, user_ag
             "user_id": user.id,
             "method": "password",
             "ip_address": address or None,
-            "user_agent": speakable(user_agent) or None,
+            "user_agent": kept_user_agent(user_agent) or None,
             "session_id": session.id,
         },
     )
