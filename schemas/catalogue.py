@@ -1,14 +1,21 @@
-"""The catalogue: every event type with its Avro schema, one file each in `event_types/`."""
+"""The catalogue: every event type with its Avro schema, and which of them an organization may use.
+
+The built-in ones are one file each in `event_types/`. Those that organizations define arrive by the compacted topic
+`hookline.event-types` (schemas/records.py, `EventTypeDefinition`), or from PostgreSQL in the API.
+"""
 
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import cache
 from pathlib import Path
 from typing import Final, cast
 
 from schemas.errors import InvalidInput
+from schemas.ids import OrganizationId
 from schemas.json_values import Json, escaped
+from schemas.records import EventTypeDefinition
 
 TEST_EVENT: Final = "hookline.test"
 _FOLDER: Final = Path(__file__).parent / "event_types"
@@ -21,11 +28,29 @@ class UnknownEventType(InvalidInput):
     """The catalogue has no event type of this name."""
 
 
+class EventTypeState(StrEnum):
+    """Where an event type is in its life.
+
+    `draft` and `archived` ones cannot be published; a `deprecated` one can, and says so wherever it is shown. What is
+    on its way is delivered in any case.
+    """
+
+    DRAFT = "draft"
+    ACTIVE = "active"
+    DEPRECATED = "deprecated"
+    ARCHIVED = "archived"
+
+
+PUBLISHED: Final = frozenset({EventTypeState.ACTIVE, EventTypeState.DEPRECATED})
+
+
 @dataclass(frozen=True, slots=True)
 class EventType:
     """An event type as the catalogue has it.
 
-    `open_ended` ones take any JSON object as data; `reserved` ones are published by Hookline alone.
+    `open_ended` ones take any JSON object as data; `reserved` ones are published by Hookline alone. `ordering_key` is
+    the field of data that orders events whose publisher names no key. `owner` is who answers for it.
+    `organization_id` is None for the built-in ones.
     """
 
     name: str
@@ -35,6 +60,11 @@ class EventType:
     example: Mapping[str, Json]
     open_ended: bool
     reserved: bool = False
+    owner: str = "hookline"
+    state: EventTypeState = EventTypeState.ACTIVE
+    version: int = 1
+    ordering_key: str | None = None
+    organization_id: OrganizationId | None = None
 
     def check(self, data: Json, *, pointer: str = "/data") -> None:
         """Raise InvalidInput, with a pointer to the field, unless `data` fits the schema.
@@ -47,20 +77,82 @@ class EventType:
             _check_record(data, self.schema, pointer, self.name)
 
 
+class Catalogue:
+    """The built-in event types and those of organizations. Not for threads that change it."""
+
+    def __init__(self) -> None:
+        """Begin with the built-in ones."""
+        self._defined: dict[OrganizationId, dict[str, EventType]] = {}
+
+    def get(self, name: str, organization_id: str | None = None) -> EventType | None:
+        """Return the event type that an organization means by `name`; None when it has none. Built-in ones go first."""
+        found = catalogue().get(name)
+        if found is not None or organization_id is None:
+            return found
+        return self._defined.get(OrganizationId(organization_id), {}).get(name)
+
+    def of(self, name: str, organization_id: str | None = None, *, pointer: str = "/type") -> EventType:
+        """Return the same; raises UnknownEventType, naming the nearest ones."""
+        found = self.get(name, organization_id)
+        if found is not None:
+            return found
+        known = [event_type.name for event_type in self.all_of(organization_id)]
+        family = [other for other in known if other.partition(".")[0] == name.partition(".")[0]]
+        hint = f"known ones are {', '.join(family or known)}"
+        raise UnknownEventType(f"unknown event type {name[:60]!r}; {hint}", pointer=pointer)
+
+    def all_of(self, organization_id: str | None = None) -> list[EventType]:
+        """Return the built-in types and an organization's own, by name."""
+        own = {} if organization_id is None else self._defined.get(OrganizationId(organization_id), {})
+        return sorted([*catalogue().values(), *own.values()], key=lambda event_type: event_type.name)
+
+    def put(self, event_type: EventType) -> None:
+        """Take a type that an organization defined, or its newer version; an older one changes nothing.
+
+        Raises ValueError for one that belongs to no organization.
+        """
+        if event_type.organization_id is None:
+            raise ValueError(f"{event_type.name} belongs to no organization: built-in types are files")
+        own = self._defined.setdefault(event_type.organization_id, {})
+        known = own.get(event_type.name)
+        if known is None or known.version <= event_type.version:
+            own[event_type.name] = event_type
+
+    def remove(self, organization_id: OrganizationId, name: str) -> None:
+        """Forget a type that an organization defined."""
+        self._defined.get(organization_id, {}).pop(name, None)
+
+
+BUILT_IN: Final = Catalogue()  # for those who know no organization's own types
+
+
+def defined(definition: EventTypeDefinition) -> EventType:
+    """Return the event type that an organization's definition makes. Raises ValueError when its JSON is none."""
+    schema = json.loads(definition.schema)
+    return EventType(
+        name=definition.name,
+        category=definition.category,
+        description=definition.description,
+        schema=schema,
+        example=json.loads(definition.example),
+        open_ended=schema.get("open", False),
+        owner=definition.owner,
+        state=EventTypeState(definition.state),
+        version=definition.version,
+        ordering_key=definition.ordering_key,
+        organization_id=definition.organization_id,
+    )
+
+
 @cache
 def catalogue() -> Mapping[str, EventType]:
-    """Return every event type by its name, in the order of their names."""
+    """Return every built-in event type by its name, in the order of their names."""
     return {event_type.name: event_type for event_type in _read_all()}
 
 
 def event_type_of(name: str, *, pointer: str = "/type") -> EventType:
-    """Return the event type called `name`; raises UnknownEventType, naming the nearest ones."""
-    found = catalogue().get(name)
-    if found is not None:
-        return found
-    family = [known for known in catalogue() if known.partition(".")[0] == name.partition(".")[0]]
-    hint = f"known ones are {', '.join(family or catalogue())}"
-    raise UnknownEventType(f"unknown event type {name[:60]!r}; {hint}", pointer=pointer)
+    """Return the built-in event type called `name`; raises UnknownEventType, naming the nearest ones."""
+    return BUILT_IN.of(name, pointer=pointer)
 
 
 def check_not_reserved(name: str, *, pointer: str = "/type") -> None:
@@ -81,6 +173,10 @@ def _read_all() -> Iterator[EventType]:
             example=schema["example"],
             open_ended=schema.get("open", False),
             reserved=schema.get("reserved", False),
+            owner=schema.get("owner", "hookline"),
+            state=EventTypeState(schema.get("state", "active")),
+            version=schema.get("version", 1),
+            ordering_key=schema.get("ordering_key"),
         )
 
 

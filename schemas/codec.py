@@ -26,6 +26,8 @@ from schemas.records import (
     DeadLetter,
     Delivery,
     Event,
+    EventTypeDefinition,
+    FilterErrors,
     OnExhaustion,
     Ordering,
     PastAttempt,
@@ -38,8 +40,31 @@ MARKER: Final = b"\xc3\x01"
 _HEADER_BYTES: Final = 10
 _FOLDER: Final = Path(__file__).parent / "avro"
 
-Record = Event | Delivery | Attempt | DeadLetter | Subscription | CurrentRound | Cursor | Claim
-R = TypeVar("R", Event, Delivery, Attempt, DeadLetter, Subscription, CurrentRound, Cursor, Claim)
+Record = (
+    Event
+    | Delivery
+    | Attempt
+    | DeadLetter
+    | Subscription
+    | CurrentRound
+    | Cursor
+    | Claim
+    | EventTypeDefinition
+    | FilterErrors
+)
+R = TypeVar(
+    "R",
+    Event,
+    Delivery,
+    Attempt,
+    DeadLetter,
+    Subscription,
+    CurrentRound,
+    Cursor,
+    Claim,
+    EventTypeDefinition,
+    FilterErrors,
+)
 _Fields = dict[str, Any]  # what fastavro reads and writes; it does not leave this module
 
 
@@ -137,7 +162,7 @@ _RECORD_CLASSES: Final = Classes(
         f"hookline.{record_class.__name__}": record_class
         for record_class in (
             *(Event, Delivery, Attempt, DeadLetter, Subscription, CurrentRound, Cursor, Claim),
-            *(Position, PastAttempt),
+            *(EventTypeDefinition, FilterErrors, Position, PastAttempt),
         )
     },
     {

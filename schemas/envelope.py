@@ -5,7 +5,7 @@ from typing import Final, cast
 
 import orjson
 
-from schemas.catalogue import event_type_of
+from schemas.catalogue import BUILT_IN, Catalogue
 from schemas.errors import InvalidInput
 from schemas.ids import OrganizationId, is_organization_id, is_time_ordered, new_event_id
 from schemas.json_values import Json, check_json
@@ -29,15 +29,17 @@ def new_event(
     previous: Json = None,
     metadata: Json = None,
     source_id: str | None = None,
+    source: str | None = None,
+    catalogue: Catalogue = BUILT_IN,
     largest_bytes: int = LARGEST_EVENT_BYTES,
 ) -> Event:
     """Return the event that these make: checked, without sensitive fields, with a fresh id and time.
 
-    `previous` and `metadata` are JSON objects or None. Raises InvalidInput with a pointer to what does not hold;
-    UnknownEventType and EventTooLarge are its kinds.
+    `previous` and `metadata` are JSON objects or None, `source` is CloudEvents'. Raises InvalidInput with a pointer
+    to what does not hold; UnknownEventType and EventTooLarge are its kinds.
     """
-    event_type = event_type_of(type)
     check_organization(organization_id)
+    event_type = catalogue.of(type, organization_id)
     _check_text(key, "/key")
     _check_text(source_id, "/id")
     check_json(data, pointer="/data")
@@ -53,6 +55,7 @@ def new_event(
         previous=_optional_object(previous, "/previous"),
         metadata=_optional_object(metadata, "/metadata"),
         source_id=source_id,
+        source=source,
     )
     size = len(event.data) + len(event.previous or b"") + len(event.metadata or b"")
     if size > largest_bytes:

@@ -64,7 +64,8 @@ class Event:
     """One thing that happened, on `hookline.events`.
 
     `data`, `previous` and `metadata` are UTF-8 JSON objects; `data` fits the event type's schema. `key` orders events
-    that belong together. `source_id` is the id that the publisher brought, if any.
+    that belong together. `source_id` is the id that the publisher brought, if any; `source` is CloudEvents' attribute,
+    the URI reference of the service that said it.
     """
 
     id: EventId
@@ -76,6 +77,7 @@ class Event:
     previous: bytes | None = None
     metadata: bytes | None = None
     source_id: str | None = None
+    source: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,7 +189,9 @@ class Subscription:
     credentials. While it is `paused` nothing is sent and nothing is lost. At most `rate_limit` deliveries begin in
     `rate_period_s` (1 or 60), and `catch_up_per_s` a second while it is behind; `most_in_flight` 0 means the workers'
     own bound. `on_exhaustion` counts only with an ordering. `allowed_addresses` are CIDR blocks, none meaning any
-    public address. The names of headers are the subscriber's own, None the style's own or no such header.
+    public address. The names of headers are the subscriber's own, None the style's own or no such header. `filters` and
+    `payload` are JSON, None meaning every event of the types and the full body; `transformation_version` rises with
+    each change of `payload`.
     """
 
     id: SubscriptionId
@@ -214,6 +218,9 @@ class Subscription:
     signature_header: str | None = None
     event_type_header: str | None = None
     delivery_id_header: str | None = None
+    filters: str | None = None
+    payload: str | None = None
+    transformation_version: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -262,3 +269,40 @@ class Claim:
     writer: str
     epoch: int
     since: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventTypeDefinition:
+    """An event type that an organization defined, on the compacted `hookline.event-types` (null: deleted).
+
+    Keyed by `{organization_id}/{name}`. `schema` is the newest version's Avro as JSON text with its marks, `example` a
+    JSON object that fits it; earlier versions can be read by it (FULL_TRANSITIVE), so they are not here.
+    """
+
+    organization_id: OrganizationId
+    name: str
+    version: int
+    state: str
+    category: str
+    description: str
+    owner: str
+    schema: str
+    example: str
+    updated_at: datetime
+    ordering_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FilterErrors:
+    """How often a subscription's filter failed at run time since the last such record, on `hookline.filter-errors`.
+
+    Keyed by the subscription's id. `error` and `event_id` are those of the last failure.
+    """
+
+    subscription_id: SubscriptionId
+    organization_id: OrganizationId
+    subscription_version: int
+    count: int
+    error: str
+    event_id: EventId
+    at: datetime

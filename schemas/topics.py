@@ -13,6 +13,9 @@ from typing import Final
 from schemas.waits import duration_name
 
 EVENTS: Final = "hookline.events"
+CLOUDEVENTS: Final = "hookline.cloudevents"  # plain JSON, from services in any language
+EVENT_TYPES: Final = "hookline.event-types"  # what organizations defined, compacted
+FILTER_ERRORS: Final = "hookline.filter-errors"
 DELIVER: Final = "hookline.deliver"
 REPLAY: Final = "hookline.replay"
 ROUNDS: Final = "hookline.rounds"
@@ -29,6 +32,7 @@ _BEYOND_THE_WAIT: Final = timedelta(days=7)  # how long movers may stand still b
 _LARGEST_RECORD_BYTES: Final = 2 * 1024 * 1024
 # The day under which the log files a record must not be a matter of some client's clock (schemas/ids.py, `filed_at`).
 _STAMPED_BY_THE_BROKER: Final = {"message.timestamp.type": "LogAppendTime"}
+_COMPACTED: Final = {"cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0.1", "segment.ms": "3600000"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,16 +63,15 @@ def declared_topics(
     longest = max(tiers, default=timedelta(0)) + _BEYOND_THE_WAIT
     settings = {
         EVENTS: {**_kept(kept), **_STAMPED_BY_THE_BROKER},
+        CLOUDEVENTS: {**_kept(kept), **_STAMPED_BY_THE_BROKER},
         DELIVER: _kept(kept),
         REPLAY: _kept(kept),
         ATTEMPTS: {**_kept(kept), **_STAMPED_BY_THE_BROKER},
         DEAD_LETTERS: _kept(kept),
         QUARANTINE: _kept(kept),
-        SUBSCRIPTIONS: {
-            "cleanup.policy": "compact",
-            "min.cleanable.dirty.ratio": "0.1",
-            "segment.ms": "3600000",
-        },
+        FILTER_ERRORS: _kept(kept),
+        SUBSCRIPTIONS: _COMPACTED,
+        EVENT_TYPES: _COMPACTED,
         # A round is of interest for as long as a record of an earlier one may still be in a tier.
         ROUNDS: {**_kept(max(kept, longest)), "cleanup.policy": "compact,delete", "segment.ms": "3600000"},
         # What a worker that had lost its partitions wrote late must not make compaction drop what its successor wrote:

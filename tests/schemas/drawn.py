@@ -16,11 +16,24 @@ from schemas.records import (
     DeadLetter,
     Delivery,
     Event,
+    EventTypeDefinition,
+    FilterErrors,
     Subscription,
 )
 
 RECORD_CLASSES: tuple[type[Any], ...] = (
-    *(Event, Delivery, Attempt, DeadLetter, Subscription, CurrentRound, Cursor, Claim),
+    *(
+        Event,
+        Delivery,
+        Attempt,
+        DeadLetter,
+        Subscription,
+        CurrentRound,
+        Cursor,
+        Claim,
+        EventTypeDefinition,
+        FilterErrors,
+    ),
 )
 INTS = {
     *("partition", "attempt", "status", "transformation_version", "most_in_flight", "rate_limit", "rate_period_s"),

@@ -8,9 +8,12 @@ import pytest
 from schemas.topics import (
     ATTEMPTS,
     BEHIND,
+    CLOUDEVENTS,
     DEAD_LETTERS,
     DELIVER,
+    EVENT_TYPES,
     EVENTS,
+    FILTER_ERRORS,
     QUARANTINE,
     REPLAY,
     ROUNDS,
@@ -27,7 +30,8 @@ DAY_MS = 86_400_000
 def test_there_are_these() -> None:
     retries = [f"hookline.retry.{name}" for name in ("1m", "5m", "15m", "1h", "6h", "24h")]
     assert [topic.name for topic in declared_topics(TIERS)] == [
-        *(EVENTS, DELIVER, REPLAY, ATTEMPTS, DEAD_LETTERS, QUARANTINE, SUBSCRIPTIONS, ROUNDS, BEHIND),
+        *(EVENTS, CLOUDEVENTS, DELIVER, REPLAY, ATTEMPTS, DEAD_LETTERS, QUARANTINE, FILTER_ERRORS),
+        *(SUBSCRIPTIONS, EVENT_TYPES, ROUNDS, BEHIND),
         *retries,
     ]
 
@@ -58,8 +62,9 @@ def test_the_retention_of_events_is_a_setting() -> None:
     assert {topic.name: topic.config for topic in topics}[EVENTS]["retention.ms"] == str(DAY_MS)
 
 
-def test_subscriptions_are_compacted_and_never_deleted_by_time() -> None:
-    config = {topic.name: topic.config for topic in declared_topics(TIERS)}[SUBSCRIPTIONS]
+@pytest.mark.parametrize("name", [SUBSCRIPTIONS, EVENT_TYPES])
+def test_states_are_compacted_and_never_deleted_by_time(name: str) -> None:
+    config = {topic.name: topic.config for topic in declared_topics(TIERS)}[name]
     assert config["cleanup.policy"] == "compact"
     assert "retention.ms" not in config
 
@@ -69,7 +74,7 @@ def test_the_broker_stamps_what_the_log_files_by_day_and_nothing_else() -> None:
     stamped = [
         topic.name for topic in declared_topics(TIERS) if topic.config.get("message.timestamp.type") == "LogAppendTime"
     ]
-    assert stamped == [EVENTS, ATTEMPTS]
+    assert stamped == [EVENTS, CLOUDEVENTS, ATTEMPTS]
 
 
 @pytest.mark.parametrize(
