@@ -35,7 +35,7 @@ def test_avros_own_library_says_the_same_of_every_pair_of_small_types() -> None:
         for symbols in (["A"], ["A", "B"])
         for more in ({}, {"default": "A"})
     ]
-    kinds = [*PRIMITIVES, {"type": "long", "logicalType": "timestamp-micros"}, *enums]
+    kinds: list[Any] = [*PRIMITIVES, {"type": "long", "logicalType": "timestamp-micros"}, *enums]
     kinds += [["null", kind] for kind in ("int", "double", enums[0])]
     for old in kinds:
         for new in kinds:
