@@ -1,5 +1,7 @@
 """The catalogue over REST: everything of every type, by category and state."""
 
+from typing import Any
+
 import httpx
 import jsonschema_rs
 import pytest
@@ -66,7 +68,8 @@ async def test_what_is_no_category_or_state_is_refused(
     bare_api: httpx.AsyncClient, asked: dict[str, str], said: str
 ) -> None:
     document = problem_of(await bare_api.get(PATH, params=asked), 422)
-    (flaw,) = document["errors"]
+    flaws: Any = document["errors"]
+    (flaw,) = flaws
     assert flaw["parameter"] == next(iter(asked))
     assert said in flaw["detail"]
 
