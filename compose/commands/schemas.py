@@ -46,7 +46,9 @@ def list_(
     categories = sorted({each.category for each in found})
     if category is not None and category not in categories:
         raise typer.BadParameter(f"must be one of {', '.join(categories)}", param_hint="--category")
-    print_types([each for each in found if category in {None, each.category} and state in {None, each.state}], json)
+    wanted = None if state is None else state.value
+    kept = [each for each in found if category in {None, each.category} and wanted in {None, each.state.value}]
+    print_types(kept, json)
 
 
 @app.command()
