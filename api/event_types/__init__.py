@@ -1,0 +1,1 @@
+"""Event types: the catalogue, and those that organizations define."""
