@@ -91,7 +91,7 @@ class EventType:
 
 
 class Catalogue:
-    """The built-in event types and those of organizations. Not for threads that change it."""
+    """The built-in event types and those of organizations. One thread changes it, others may read it meanwhile."""
 
     def __init__(self) -> None:
         """Begin with the built-in ones."""
@@ -127,14 +127,16 @@ class Catalogue:
         """
         if event_type.organization_id is None:
             raise ValueError(f"{event_type.name} belongs to no organization: built-in types are files")
-        own = self._defined.setdefault(event_type.organization_id, {})
+        own = self._defined.get(event_type.organization_id, {})
         known = own.get(event_type.name)
-        if known is None or known.version <= event_type.version:
-            own[event_type.name] = event_type
+        if known is None or known.version <= event_type.version:  # who iterates keeps the dictionary of before
+            self._defined[event_type.organization_id] = {**own, event_type.name: event_type}
 
     def remove(self, organization_id: OrganizationId, name: str) -> None:
         """Forget a type that an organization defined."""
-        self._defined.get(organization_id, {}).pop(name, None)
+        own = self._defined.get(organization_id, {})
+        if name in own:
+            self._defined[organization_id] = {other: kept for other, kept in own.items() if other != name}
 
 
 BUILT_IN: Final = Catalogue()  # for those who know no organization's own types

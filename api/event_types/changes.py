@@ -28,7 +28,7 @@ NEXT_STATES: Final[Mapping[EventTypeState, tuple[EventTypeState, ...]]] = {
     EventTypeState.ARCHIVED: (EventTypeState.ACTIVE,),
 }
 _RESERVED: Final = {"hookline", *(each.category for each in catalogue().values() if each.reserved)}
-_ORDERING: Final = ("string", "int", "long", "enum")
+_ORDERING: Final = ("string", "enum")  # keys are text
 
 
 async def create(db: AsyncSession, organization_id: OrganizationId, body: NewEventType, *, most: int) -> EventTypeRow:
@@ -190,7 +190,7 @@ def _check_ordering_key(name: str, schema: Mapping[str, Any]) -> None:
     kinds = field["type"] if isinstance(field["type"], list) else [field["type"]]
     kind = next(kind for kind in kinds if kind != "null")
     if (kind if isinstance(kind, str) else kind["type"]) not in _ORDERING:
-        raise InvalidInput("must be a field of text, a whole number or an enum", pointer="/ordering_key")
+        raise InvalidInput("must be a field of text or an enum: keys are text", pointer="/ordering_key")
     if field.get("sensitivity") == "secret":
         raise InvalidInput("must not be a secret field: keys are on the topic as they are", pointer="/ordering_key")
 

@@ -85,7 +85,7 @@ async def test_is_defined_and_told_to_workers(api: httpx.AsyncClient, outbox: as
             },
             422,
             "/ordering_key",
-            "must be a field of text, a whole number",
+            "must be a field of text or an enum",
         ),
     ],
 )
