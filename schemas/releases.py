@@ -7,7 +7,7 @@ state and ordering key are no matter of it.
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final, cast
+from typing import Final
 
 from schemas.catalogue import FOLDER, Schema
 
@@ -35,7 +35,7 @@ def release_path(name: str, version: int, folder: Path = FOLDER) -> Path:
 def shape_of(schema: Mapping[str, Schema]) -> Schema:
     """Return what a version is about: two files that have it in common are one version."""
     kept = {name: value for name, value in schema.items() if name not in _NO_MATTER}
-    return cast(Schema, _without_docs(cast(Schema, kept)))
+    return _without_docs(kept)
 
 
 def _without_docs(schema: Schema) -> Schema:

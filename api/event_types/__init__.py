@@ -1,1 +1,1 @@
-"""Event types: the catalogue, and those that organizations define."""
+"""Event types: the catalogue, built in and an organization's own."""

@@ -31,7 +31,7 @@ def test_every_two_versions_ever_released_read_each_other(name: str) -> None:
     assert list(released) == list(range(1, len(released) + 1))
     for version, schema in released.items():
         assert check_full_transitive(schema, released) == [], version
-        assert schema["version"] == version
+        assert json.dumps(schema["version"]) == f"{version}"
 
 
 def test_what_was_released_is_of_a_type_that_is_there() -> None:
@@ -155,10 +155,9 @@ def test_what_is_no_schema_is_said(tmp_path: Path, name: str, text: str, said: s
 
 
 def test_a_default_may_have_a_field_called_doc() -> None:
-    of = {"type": "map", "values": "string"}
-    one, other = (
-        {"type": "record", "fields": [{"name": "a", "doc": "A.", "type": of, "default": {"doc": text}}]}
-        for text in ("one", "other")
-    )
-    assert shape_of(one) != shape_of(other)
-    assert shape_of(one) == shape_of({**one, "doc": "Words."})
+    def with_default(text: str) -> dict[str, Any]:
+        kind = {"type": "map", "values": "string"}
+        return {"type": "record", "fields": [{"name": "a", "doc": "A.", "type": kind, "default": {"doc": text}}]}
+
+    assert shape_of(with_default("one")) != shape_of(with_default("other"))
+    assert shape_of(with_default("one")) == shape_of({**with_default("one"), "doc": "Words."})
