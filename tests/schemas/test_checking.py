@@ -256,6 +256,15 @@ def test_a_schema_that_we_take_in_none_is_refused_when_it_is_generated(kind: Any
         fitting_of({"type": "record", "name": "R", "fields": [{"name": "a", "type": kind}]})
 
 
+@pytest.mark.parametrize("kind", ["float", "double"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_a_number_that_json_cannot_carry_is_refused(kind: str, value: float) -> None:
+    schema: Any = {"type": "record", "name": "R", "fields": [{"name": "a", "type": kind}]}
+    assert not fitting_of(schema)({"a": value})
+    with pytest.raises(InvalidInput, match="NaN or infinite"):
+        Checker("thing.done", schema, open_ended=False).json_of({"a": value}, pointer="/data")
+
+
 def test_a_fields_name_is_never_code() -> None:
     name = "x'); import os; os.abort() #\n"
     fits = fitting_of({"type": "record", "name": "R", "fields": [{"name": name, "type": "string"}]})
