@@ -7,19 +7,24 @@ The built-in ones are one file each in `event_types/`. Those that organizations 
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, cast
 
 from schemas.checking import Checker, Schema
 from schemas.errors import InvalidInput
 from schemas.ids import OrganizationId
 from schemas.json_values import Json
+from schemas.marks import Path as DataPath
+from schemas.marks import Sensitivity, marked_paths
 from schemas.records import EventTypeDefinition
 
 TEST_EVENT: Final = "hookline.test"
-_FOLDER: Final = Path(__file__).parent / "event_types"
+FOLDER: Final = Path(__file__).parent / "event_types"
+_LONGEST_COMPARED: Final = 100  # characters; a publisher's word may be as long as an event
+_MOST_NAMED: Final = 20
 
 
 class UnknownEventType(InvalidInput):
@@ -47,8 +52,9 @@ class EventType:
     """An event type as the catalogue has it.
 
     `open_ended` ones take any JSON object as data; `reserved` ones are published by Hookline alone. `ordering_key` is
-    the field of data that orders events whose publisher names no key. `owner` is who answers for it.
-    `organization_id` is None for the built-in ones.
+    the field of data that orders events whose publisher names no key: a text, or null for no order. `owner` is who
+    answers for it. `organization_id` is None for the built-in ones. `personal` and `secret` are where data holds such
+    (schemas/marks.py), computed once.
     """
 
     name: str
@@ -63,10 +69,15 @@ class EventType:
     version: int = 1
     ordering_key: str | None = None
     organization_id: OrganizationId | None = None
+    personal: tuple[DataPath, ...] = field(init=False, compare=False)
+    secret: tuple[DataPath, ...] = field(init=False, compare=False)
     checker: Checker = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "checker", Checker(self.name, self.schema, open_ended=self.open_ended))  # it is frozen
+        """Find what is marked; raises ValueError for a schema whose marks cannot be listed."""
+        object.__setattr__(self, "personal", marked_paths(self.schema, Sensitivity.PERSONAL))
+        object.__setattr__(self, "secret", marked_paths(self.schema, Sensitivity.SECRET))
+        object.__setattr__(self, "checker", Checker(self.name, self.schema, open_ended=self.open_ended))
 
     def check(self, data: Json, *, pointer: str = "/data") -> None:
         """Raise InvalidInput, with a pointer to the field, unless `data` fits the schema.
@@ -97,7 +108,8 @@ class Catalogue:
             return found
         known = [event_type.name for event_type in self.all_of(organization_id)]
         family = [other for other in known if other.partition(".")[0] == name.partition(".")[0]]
-        hint = f"known ones are {', '.join(family or known)}"
+        near = (family or get_close_matches(name[:_LONGEST_COMPARED], known))[:_MOST_NAMED]
+        hint = f"near it are {', '.join(near)}" if near else "`hookline schemas list` and GET /event-types have all"
         raise UnknownEventType(f"unknown event type {name[:60]!r}; {hint}", pointer=pointer)
 
     def all_of(self, organization_id: str | None = None) -> list[EventType]:
@@ -161,19 +173,24 @@ def check_not_reserved(name: str, *, pointer: str = "/type") -> None:
         raise InvalidInput(f"{name} is published by Hookline alone: use an event type of your own", pointer=pointer)
 
 
+def described(name: str, schema: Mapping[str, Schema]) -> EventType:
+    """Return the built-in event type that a file's schema describes; it was checked (schemas/type_files.py)."""
+    file = cast(Mapping[str, Any], schema)
+    return EventType(
+        name=name,
+        category=file["category"],
+        description=file["doc"],
+        schema=schema,
+        example=file.get("example", {}),
+        open_ended=file.get("open", False),
+        reserved=file.get("reserved", False),
+        owner=file["owner"],
+        state=EventTypeState(file["state"]),
+        version=file["version"],
+        ordering_key=file.get("ordering_key"),
+    )
+
+
 def _read_all() -> Iterator[EventType]:
-    for path in sorted(_FOLDER.glob("*.avsc")):
-        schema = json.loads(path.read_text())
-        yield EventType(
-            name=path.stem,
-            category=schema["category"],
-            description=schema["doc"],
-            schema=schema,
-            example=schema["example"],
-            open_ended=schema.get("open", False),
-            reserved=schema.get("reserved", False),
-            owner=schema.get("owner", "hookline"),
-            state=EventTypeState(schema.get("state", "active")),
-            version=schema.get("version", 1),
-            ordering_key=schema.get("ordering_key"),
-        )
+    for path in sorted(FOLDER.glob("*.avsc")):
+        yield described(path.stem, json.loads(path.read_text()))

@@ -146,6 +146,10 @@ def _check_complex(value: Json, schema: Mapping[str, Schema], pointer: str, wher
             else:
                 for name, item in value.items():
                     _check(item, schema["values"], f"{pointer}/{escaped(name)}", where)
+        case "enum":
+            symbols = cast(list[str], schema["symbols"])
+            if value not in symbols:
+                raise InvalidInput(f"must be one of {', '.join(symbols)}", pointer=pointer)
         case inner:
             _check(value, inner, pointer, where)
 

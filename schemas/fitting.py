@@ -108,6 +108,10 @@ class _Code:
             return [f"if {_UNFIT[schema].format(of=of)}:\n    return False"]
         if schema["type"] in _WITHIN:
             return [f"if not {self.function_for(schema)}({of}):\n    return False"]
+        if schema["type"] == "enum":
+            symbols = f"SYMBOLS{len(self.names)}"
+            self.names[symbols] = frozenset(schema["symbols"])
+            return [f"if type({of}) is not str or {of} not in {symbols}:\n    return False"]
         return self._value(schema["type"], of)
 
 

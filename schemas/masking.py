@@ -1,15 +1,12 @@
-"""Fields that a schema marks as secret: subscribers learn that there is a value, never which.
-
-A mark is `"sensitivity": "secret"` on a field of an event type's Avro schema.
-"""
+"""Fields that a schema marks as secret (marks.py): subscribers learn that there is a value, never which."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from schemas.json_values import Json
+from schemas.marks import SENSITIVITY, Sensitivity
 
 MASK: Final = "***"
-SECRET: Final = "secret"  # noqa: S105 - the mark's word
 
 Masked = Callable[[Json], Json]
 _Schema = Any  # parsed JSON: text, list or object
@@ -39,7 +36,9 @@ def _of(schema: _Schema) -> Masked | None:
 
 
 def _of_record(fields: list[_Schema]) -> Masked | None:
-    found = {each["name"]: _hidden if each.get("sensitivity") == SECRET else _of(each["type"]) for each in fields}
+    found = {
+        each["name"]: _hidden if each.get(SENSITIVITY) == Sensitivity.SECRET else _of(each["type"]) for each in fields
+    }
     masks = {name: mask for name, mask in found.items() if mask is not None}
     if not masks:
         return None

@@ -23,7 +23,8 @@ NAMES = ["id", "a", "b_c", "password", "Token", "class", "def"]
 PRIMITIVES = ["string", "boolean", "int", "long", "float", "double"]
 MICROS: Any = {"type": "long", "logicalType": "timestamp-micros"}
 
-primitives: st.SearchStrategy[Any] = st.sampled_from([*PRIMITIVES, MICROS])
+COLOR: Any = {"type": "enum", "name": "Color", "symbols": ["RED", "BLUE"]}
+primitives: st.SearchStrategy[Any] = st.sampled_from([*PRIMITIVES, MICROS, COLOR])
 
 
 def records_of(kinds: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
@@ -78,7 +79,7 @@ def fitting(schema: Any) -> st.SearchStrategy[Any]:
     if schema["type"] == "map":
         return st.dictionaries(st.sampled_from(["x", "secret", "a/b"]), fitting(schema["values"]), max_size=2)
     if schema["type"] != "record":
-        return fitting(schema["type"])
+        return st.sampled_from([*schema["symbols"], "GREEN"]) if "symbols" in schema else fitting(schema["type"])
     by_name = {field["name"]: fitting(field["type"]) for field in schema["fields"]}
     optional = {field["name"] for field in schema["fields"] if "default" in field}
     return st.fixed_dictionaries(
@@ -250,7 +251,7 @@ def test_a_schema_of_a_hundred_arrays_in_arrays_is_generated() -> None:
     assert not fits({"a": [1]})
 
 
-@pytest.mark.parametrize("kind", ["bytes", "Named", "null", {"type": "enum", "name": "E", "symbols": ["A"]}])
+@pytest.mark.parametrize("kind", ["bytes", "Named", "null", {"type": "fixed", "name": "F", "size": 1}])
 def test_a_schema_that_we_take_in_none_is_refused_when_it_is_generated(kind: Any) -> None:
     with pytest.raises(NotImplementedError):
         fitting_of({"type": "record", "name": "R", "fields": [{"name": "a", "type": kind}]})

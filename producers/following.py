@@ -17,7 +17,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message,
 from producers.handover import Handover
 from schemas.codec import UnreadableRecord
 
-log = structlog.get_logger("processors.following")
+log = structlog.get_logger("producers.following")
 
 _BATCH: Final = 1000
 _POLL_S: Final = 0.05
