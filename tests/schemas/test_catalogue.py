@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 
 from schemas import catalogue as module
+from schemas import checking
 from schemas.catalogue import TEST_EVENT, EventType, UnknownEventType, catalogue, check_not_reserved, event_type_of
 from schemas.errors import InvalidInput
 from schemas.json_values import Json
@@ -146,7 +147,7 @@ def fields_of(schema: Any) -> list[Any]:
 
 def known(kind: Any) -> bool:
     if isinstance(kind, str):
-        return kind in module._PRIMITIVES
+        return kind in checking._PRIMITIVES
     if kind["type"] == "record":
         return all(known(field["type"]) for field in kind["fields"])
     return kind["type"] in {"array", "map"} and known(kind.get("items", kind.get("values")))
