@@ -11,7 +11,8 @@ from typing import Final, cast
 
 import orjson
 
-from schemas.catalogue import EventType, Schema
+from schemas.catalogue import EventType
+from schemas.checking import Schema
 from schemas.errors import InvalidInput
 from schemas.json_values import Json, check_json, escaped
 from schemas.redaction import is_sensitive_cached

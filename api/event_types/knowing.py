@@ -1,15 +1,18 @@
 """What this process knows of organizations' own event types: a catalogue in step with PostgreSQL.
 
 Who changes one says so with NOTIFY in the same transaction, and each process reads that organization's types anew, a
-few milliseconds after the commit. PostgreSQL and not the topic: what was answered with 201 counts here although Kafka
-is away. One connection a process; while it is broken hardly anybody can change a type, and all are read after it.
+few milliseconds after the commit. One connection a process; while it is broken hardly anybody can change a type, and
+all are read after it.
+
+A change counts here once Kafka has it, which is when its row has left the outbox. An event that was taken by a newer
+type than workers can know would be quarantined there; this way whoever reads an event finds its type on the topic.
 """
 
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
-from typing import Final
+from typing import Final, TypeAlias
 
 import asyncpg
 import structlog
@@ -26,27 +29,35 @@ _CONNECT_S: Final = 5.0
 _AGAIN_AFTER_S: Final = 0.5
 _HEARTBEAT_S: Final = 1.0  # a connection that a firewall forgot says nothing by itself, and 2 s are promised
 _AWAY: Final = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)  # TimeoutError is an OSError
-_COLUMNS: Final = (
-    "organization_id, name, revision, version, state, category, description, owner, ordering_key, accepts, example, "
-    "updated_at"
+Name = tuple[OrganizationId, str]
+_ON_ITS_WAY_S: Final = 0.05  # while a change is in the outbox, which the relay empties at once
+_KEYS: Final = (
+    "organization_id, name, revision, updated_at, "
+    "EXISTS (SELECT FROM outbox WHERE topic = 'hookline.event-types'"
+    " AND key = convert_to(organization_id || '/' || name, 'UTF8')) AS is_on_its_way"
 )
+
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"  # generic in its stubs only
 
 
 class LoadedCatalogue(Catalogue):
-    """A catalogue that tells a type which nobody defined from one that it has not read yet."""
+    """A catalogue that tells a type which nobody defined from one that cannot be used yet."""
 
     def __init__(self) -> None:
         super().__init__()
         self.is_loaded = False
+        self.on_their_way: set[Name] = set()
 
     def of(self, name: str, organization_id: str | None = None, *, pointer: str = "/type") -> EventType:
-        """Return the event type; raises UnknownEventType, or Unavailable while none of the own ones were read."""
+        """Return the event type; raises UnknownEventType, and Unavailable for what is defined and not yet to be had."""
         try:
             return super().of(name, organization_id, pointer=pointer)
         except UnknownEventType:
-            if self.is_loaded:
-                raise
-            raise Unavailable("the database has not told us yet which event types there are") from None
+            if not self.is_loaded:
+                raise Unavailable("the database has not told us yet which event types there are") from None
+            if (OrganizationId(organization_id or ""), name) in self.on_their_way:
+                raise Unavailable(f"{name} is defined and on its way to the workers") from None
+            raise
 
 
 class KnownEventTypes:
@@ -59,7 +70,7 @@ class KnownEventTypes:
         self._database_url = database_url
         self._changed: set[str] = set()
         self._woken = asyncio.Event()
-        self._revisions: dict[tuple[OrganizationId, str], tuple[int, datetime]] = {}
+        self._revisions: dict[Name, tuple[int, datetime]] = {}
 
     async def run(self) -> None:
         """Follow until cancelled; a connection that breaks is made anew."""
@@ -84,10 +95,11 @@ class KnownEventTypes:
             self.catalogue.is_loaded = True
             self.tried.set()
             while True:
+                waiting = {organization_id for organization_id, _ in self.catalogue.on_their_way}
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._woken.wait(), _HEARTBEAT_S)
+                    await asyncio.wait_for(self._woken.wait(), _ON_ITS_WAY_S if waiting else _HEARTBEAT_S)
                 self._woken.clear()
-                changed, self._changed = sorted(self._changed), set()
+                changed, self._changed = sorted(self._changed | waiting), set()
                 if changed:
                     await self._read(connection, changed)
                 else:
@@ -100,29 +112,51 @@ class KnownEventTypes:
         self._changed.add(str(organization_id))
         self._woken.set()
 
-    async def _read(self, connection: asyncpg.Connection, organizations: Sequence[str] | None) -> None:
-        """Take these organizations' types as they are, or everybody's."""
-        only = "" if organizations is None else "WHERE organization_id = ANY($1)"
-        given = [] if organizations is None else [organizations]
-        rows = await connection.fetch(f"SELECT {_COLUMNS} FROM event_types {only}", *given)  # noqa: S608 - our own words
-        there = {(OrganizationId(row["organization_id"]), str(row["name"])) for row in rows}
-        for organization_id, name in [*self._revisions]:
-            is_asked = organizations is None or organization_id in organizations
-            if is_asked and (organization_id, name) not in there:
-                del self._revisions[organization_id, name]
-                self.catalogue.remove(organization_id, name)
-        for row in rows:
-            self._take(row)
+    async def _read(self, connection: Connection, organizations: Sequence[str] | None) -> None:
+        """Take these organizations' types as they are, or everybody's: what has changed is read whole."""
+        only, given = _only("organization_id", organizations)
+        rows = await connection.fetch(f"SELECT {_KEYS} FROM event_types {only}", *given)  # noqa: S608 - our own words
+        there = {_name_of(row): row for row in rows}
+        for name in [*self._revisions, *self.catalogue.on_their_way]:
+            if name not in there and (organizations is None or name[0] in organizations):
+                self._forget(name)
+        changed = []
+        for name, row in there.items():
+            if row["is_on_its_way"]:
+                self.catalogue.on_their_way.add(name)
+            elif self._revisions.get(name) != _revision_of(row):
+                changed.append(name)
+            else:
+                self.catalogue.on_their_way.discard(name)
+        if changed:
+            await self._take(connection, changed)
 
-    def _take(self, row: asyncpg.Record) -> None:
-        organization_id, name = OrganizationId(row["organization_id"]), str(row["name"])
-        # One that was deleted and defined again may have the revision that it had.
-        revision = row["revision"], row["updated_at"]
-        if self._revisions.get((organization_id, name)) == revision:
-            return
-        self.catalogue.remove(organization_id, name)
-        self.catalogue.put(_event_type_of(row))
-        self._revisions[organization_id, name] = revision
+    async def _take(self, connection: Connection, names: Sequence[Name]) -> None:
+        wanted = (
+            "SELECT * FROM event_types WHERE (organization_id, name) IN (SELECT * FROM unnest($1::text[], $2::text[]))"
+        )
+        for row in await connection.fetch(wanted, [name[0] for name in names], [name[1] for name in names]):
+            name = _name_of(row)
+            self._forget(name)  # one that was deleted and defined again begins with version 1
+            self.catalogue.put(_event_type_of(row))
+            self._revisions[name] = _revision_of(row)
+
+    def _forget(self, name: Name) -> None:
+        self._revisions.pop(name, None)
+        self.catalogue.on_their_way.discard(name)
+        self.catalogue.remove(*name)
+
+
+def _only(column: str, values: Sequence[str] | None) -> tuple[str, list[Sequence[str]]]:
+    return ("", []) if values is None else (f"WHERE {column} = ANY($1)", [values])
+
+
+def _name_of(row: asyncpg.Record) -> Name:
+    return OrganizationId(row["organization_id"]), str(row["name"])
+
+
+def _revision_of(row: asyncpg.Record) -> tuple[int, datetime]:
+    return row["revision"], row["updated_at"]  # one that was defined again may have the revision that it had
 
 
 def _event_type_of(row: asyncpg.Record) -> EventType:

@@ -7,6 +7,8 @@ from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from api.event_types.bodies import EventTypeBody, shown
+from api.event_types.own import event_type_in
 from api.event_types.tables import EventTypeRow, EventTypeVersionRow, object_of
 from api.fields import holds, without_default
 from api.requests import JsonBody
@@ -35,8 +37,13 @@ _GIVEN: Final[dict[str, Any]] = {
     "schema": SCHEMA,
     "example": {"order_id": "ord_123", "carrier": "Example Express"},
 }
-_KEPT: Final[dict[str, Any]] = {
+_EXAMPLE: Final[dict[str, Any]] = {
+    **_GIVEN,
     "version": 1,
+    "built_in": False,
+    "reserved": False,
+    "personal": ["/phone"],
+    "secret": [],
     "created_at": "2026-11-21T09:30:00Z",
     "updated_at": "2026-11-21T09:30:00Z",
 }
@@ -132,20 +139,11 @@ class EventTypePatch(JsonBody):
     )
 
 
-class OwnEventType(BaseModel):
+class OwnEventType(EventTypeBody):
     """An event type of the organization's own."""
 
-    model_config = ConfigDict(serialize_by_alias=True, json_schema_extra={"examples": [{**_GIVEN, **_KEPT}]})
+    model_config = ConfigDict(json_schema_extra=lambda schema: schema.update(examples=[_EXAMPLE]))
 
-    name: str
-    category: str
-    description: str
-    owner: str
-    ordering_key: str | None
-    state: EventTypeState
-    version: int = Field(description="Of the schema: it rises when that changes.")
-    avro_schema: JsonObject = Field(alias="schema", description="Avro, of the event's `data`.")
-    example: JsonObject = Field(description="Of the event's `data`.")
     created_at: datetime
     updated_at: datetime
 
@@ -169,7 +167,7 @@ class EventTypeVersion(BaseModel):
 
     version: int
     avro_schema: JsonObject = Field(alias="schema")
-    example: JsonObject
+    example: JsonObject = Field(description="Of a built-in type: the newest version's.")
     created_at: datetime | None = Field(description="null for a built-in type.")
 
 
@@ -181,21 +179,10 @@ class EventTypeVersions(BaseModel):
     has_more: bool = False
 
 
-def shown(row: EventTypeRow) -> OwnEventType:
+def shown_own(row: EventTypeRow) -> OwnEventType:
     """Return what a row is shown as."""
-    return OwnEventType(
-        name=row.name,
-        category=row.category,
-        description=row.description,
-        owner=row.owner,
-        ordering_key=row.ordering_key,
-        state=EventTypeState(row.state),
-        version=row.version,
-        schema=object_of(row.schema),
-        example=object_of(row.example),
-        created_at=row.created_at,
-        updated_at=row.updated_at,
-    )
+    body = shown(event_type_in(row)).model_dump(by_alias=True)
+    return OwnEventType(**body, created_at=row.created_at, updated_at=row.updated_at)
 
 
 def shown_version(row: EventTypeVersionRow) -> EventTypeVersion:
@@ -208,6 +195,6 @@ def shown_version(row: EventTypeVersionRow) -> EventTypeVersion:
     )
 
 
-def shown_built_in(version: int, schema: Mapping[str, Any], example: Mapping[str, Any]) -> EventTypeVersion:
-    """Return what the version of a built-in type is shown as."""
+def shown_released(version: int, schema: Mapping[str, Any], example: Mapping[str, Any]) -> EventTypeVersion:
+    """Return what a version of a built-in type is shown as."""
     return EventTypeVersion(version=version, schema=dict(schema), example=dict(example), created_at=None)

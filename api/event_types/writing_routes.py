@@ -17,8 +17,8 @@ from api.event_types.writing_bodies import (
     EventTypeVersions,
     NewEventType,
     OwnEventType,
-    shown,
-    shown_built_in,
+    shown_own,
+    shown_released,
     shown_version,
 )
 from api.organizations.finding import locked_organization
@@ -29,6 +29,7 @@ from api.problems import documented
 from api.requests import JsonRoute
 from api.services import AllServices
 from schemas.catalogue import catalogue
+from schemas.releases import released_of
 
 router = APIRouter(
     prefix=EVENT_TYPES_PATH,
@@ -55,7 +56,7 @@ async def create_event_type(
     row = await changes.create(db, caller.organization_id, body, most=services.settings.most_event_types)
     response.headers["Location"] = f"{EVENT_TYPES_PATH}/{row.name}"
     response.headers["ETag"] = etag_of(row.revision)
-    return shown(row)
+    return shown_own(row)
 
 
 @router.patch(
@@ -71,7 +72,7 @@ async def change_event_type(
     row = await found_to_change(db, caller, name, request)
     note(request, changes=await changes.change(db, row, body))
     response.headers["ETag"] = etag_of(row.revision)
-    return shown(row)
+    return shown_own(row)
 
 
 @router.delete(
@@ -107,7 +108,8 @@ async def get_event_type_version(name: str, version: Number, caller: Reader, db:
 async def _versions(db: Db, caller: Caller, name: str) -> list[EventTypeVersion]:
     built_in = catalogue().get(name)
     if built_in is not None:
-        return [shown_built_in(built_in.version, built_in.schema, built_in.example)]
+        released = released_of(name) or {built_in.version: built_in.schema}
+        return [shown_released(number, released[number], built_in.example) for number in sorted(released, reverse=True)]
     rows = await tables.versions_of(db, caller.organization_id, name)
     if not rows:
         raise NotFound(NOT_THERE)

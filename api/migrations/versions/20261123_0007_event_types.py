@@ -41,6 +41,8 @@ CREATE TABLE event_type_versions (
     FOREIGN KEY (organization_id, name) REFERENCES event_types (organization_id, name) ON DELETE CASCADE
 );
 
+CREATE INDEX outbox_event_types ON outbox (key) WHERE topic = 'hookline.event-types';
+
 COMMENT ON COLUMN event_types.revision IS 'rises with every change; version only with its schema';
 COMMENT ON COLUMN event_types.schema IS 'JSON, as it was given';
 COMMENT ON COLUMN event_types.accepts IS 'JSON: the schema, with what earlier versions had';
@@ -62,5 +64,6 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Drop the tables."""
+    op.execute("DROP INDEX outbox_event_types")
     op.execute("DROP TABLE event_type_versions")
     op.execute("DROP TABLE event_types")

@@ -31,6 +31,13 @@ async def knowing(url: str) -> AsyncIterator[KnownEventTypes]:
             await task
 
 
+async def relay(url: str) -> None:
+    """Stand for the relay: what waits for Kafka is there."""
+    connection = await asyncpg.connect(url)
+    await connection.execute("DELETE FROM outbox WHERE topic = 'hookline.event-types'")
+    await connection.close()
+
+
 async def until(holds: Callable[[], bool], *, within_s: float = 2.0) -> None:
     async with asyncio.timeout(within_s):
         while not holds():  # noqa: ASYNC110 - the catalogue has no event for it
@@ -40,6 +47,7 @@ async def until(holds: Callable[[], bool], *, within_s: float = 2.0) -> None:
 async def test_follows_what_other_processes_do_within_two_seconds(api: httpx.AsyncClient, shared_url: str) -> None:
     organization = api.headers["Hookline-Organization"]
     old = await define(api, schema=schema(STRING, CARRIER))
+    await relay(shared_url)
     async with knowing(shared_url) as known:
 
         def its(name: str) -> EventType | None:
@@ -47,15 +55,34 @@ async def test_follows_what_other_processes_do_within_two_seconds(api: httpx.Asy
 
         assert its(old["name"]) is not None  # it was there before
         new = await define(api, state="draft")
+        await relay(shared_url)
         await until(lambda: its(new["name"]) is not None)
         assert known.catalogue.get(new["name"], "org_another") is None
         await api.patch(f"{PATH}/{old['name']}", json={"schema": schema(STRING)})
+        await relay(shared_url)
         await until(lambda: getattr(its(old["name"]), "version", 0) == 2)
         found = its(old["name"])
         assert found is not None
         found.check({"order_id": "x", "carrier": "what version 1 had"})
         await api.delete(f"{PATH}/{new['name']}")
         await until(lambda: its(new["name"]) is None)
+
+
+async def test_a_change_counts_once_kafka_has_it(api: httpx.AsyncClient, shared_url: str) -> None:
+    """An event taken by a newer type than workers can know would be quarantined."""
+    organization = api.headers["Hookline-Organization"]
+    made = await define(api, schema=schema(STRING))
+    async with knowing(shared_url) as known:
+        with pytest.raises(Unavailable, match="on its way to the workers"):
+            known.catalogue.of(made["name"], organization)
+        await relay(shared_url)
+        await until(lambda: known.catalogue.get(made["name"], organization) is not None)
+        await api.patch(f"{PATH}/{made['name']}", json={"schema": schema(STRING, CARRIER)})
+        await until(lambda: bool(known.catalogue.on_their_way))
+        assert known.catalogue.of(made["name"], organization).version == 1
+        await relay(shared_url)
+        await until(lambda: known.catalogue.of(made["name"], organization).version == 2)
+        assert not known.catalogue.on_their_way
 
 
 async def test_a_broken_connection_loses_nothing(api: httpx.AsyncClient, shared_url: str) -> None:
@@ -68,6 +95,7 @@ async def test_a_broken_connection_loses_nothing(api: httpx.AsyncClient, shared_
         )
         assert ended
         made = await define(api)
+        await relay(shared_url)
         await until(lambda: known.catalogue.get(made["name"], organization) is not None)
         await admin.close()
 

@@ -44,6 +44,10 @@ async def test_is_defined_and_told_to_workers(api: httpx.AsyncClient, outbox: as
         "owner": organization,
         "state": "active",
         "version": 1,
+        "built_in": False,
+        "reserved": False,
+        "personal": [],
+        "secret": [],
         "created_at": made["created_at"],
         "updated_at": made["created_at"],
     }
