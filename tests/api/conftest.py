@@ -22,13 +22,11 @@ from schemas.ids import OrganizationId
 from schemas.topics import EVENTS
 from tests.api.logged import Log
 from tests.api.reading import ensure_topic
-from tests.api.running import RunningApps, running_apps
+from tests.api.running import NO_KAFKA, RunningApps, running_apps
 
 TOKEN = "an-administrators-token"
 MASTER_KEYS = "k1:" + "A" * 43 + "="
 NO_DATABASE_URL = "postgresql://nobody@127.0.0.1:1/nothing"
-NO_KAFKA = KafkaSettings(bootstrap_servers="127.0.0.1:1")
-_QUICK = Argon2Hasher(time_cost=1, memory_cost=8, parallelism=1)
 
 
 def settings_of(database_url: str, **others: object) -> ApiSettings:
@@ -102,7 +100,7 @@ async def bare() -> AsyncIterator[RunningApps]:
 @asynccontextmanager
 async def client_in(apps: RunningApps, settings: ApiSettings) -> AsyncIterator[httpx.AsyncClient]:
     """Yield a client with the administrator's token, to an app that runs before and after it."""
-    transport = httpx.ASGITransport(await apps.app(settings, NO_KAFKA))
+    transport = httpx.ASGITransport(await apps.app(settings))
     headers = {"Authorization": f"Bearer {TOKEN}"}
     async with httpx.AsyncClient(transport=transport, base_url="http://api", headers=headers, timeout=30) as client:
         yield client
@@ -119,7 +117,7 @@ async def api(running: RunningApps, shared_url: str) -> AsyncIterator[httpx.Asyn
 @pytest_asyncio.fixture
 async def log(running: RunningApps, shared_url: str, api: httpx.AsyncClient) -> Log:
     """The delivery log of the organization in which `api` asks, to write to."""
-    app = await running.app(settings_of(shared_url), NO_KAFKA)
+    app = await running.app(settings_of(shared_url))
     return Log(app.state.engine, OrganizationId(api.headers["Hookline-Organization"]))
 
 
@@ -138,15 +136,26 @@ async def development_api(running: RunningApps, shared_url: str) -> AsyncIterato
         yield client
 
 
-@pytest.fixture(autouse=True)
-def quick_hashes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Let passwords cost next to nothing, except in the tests that are about hashes: full ones take 0.1 s of a core."""
-    if request.path.name == "test_passwords.py":
+@pytest.fixture(scope="session", autouse=True)
+def quick_hashes() -> Iterator[None]:
+    """Let passwords cost next to nothing: a full hash takes 0.1 s of a core, and few tests are about hashes."""
+    with _hashing_with(Argon2Hasher(time_cost=1, memory_cost=8, parallelism=1)):
         yield
-        return
-    monkeypatch.setattr(passwords, "_ARGON2", _QUICK)
-    passwords._nobodys_hash.cache_clear()
-    yield
+
+
+@pytest.fixture
+def full_hashes() -> Iterator[None]:
+    """Let passwords cost what they do in production."""
+    with _hashing_with(Argon2Hasher()):
+        yield
+
+
+@contextmanager
+def _hashing_with(hasher: Argon2Hasher) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(passwords, "_ARGON2", hasher)
+        passwords._nobodys_hash.cache_clear()
+        yield
     passwords._nobodys_hash.cache_clear()
 
 

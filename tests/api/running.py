@@ -4,14 +4,18 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import cast
 
+import pytest
 from fastapi import FastAPI
 
 from api.app import create_app
 from api.callers import Callers
+from api.events import publishing
 from api.limits.memory import BoundedMemory
 from api.limits.taking import RateLimits
 from api.settings import ApiSettings
 from producers.settings import KafkaSettings
+
+NO_KAFKA = KafkaSettings(bootstrap_servers="127.0.0.1:1")
 
 
 class RunningApps:
@@ -23,17 +27,19 @@ class RunningApps:
 
     def __init__(self, stack: AsyncExitStack) -> None:
         self._stack = stack
-        self._running: list[tuple[ApiSettings, KafkaSettings, FastAPI]] = []
+        self._running: list[tuple[ApiSettings, FastAPI]] = []
 
-    async def app(self, settings: ApiSettings, kafka: KafkaSettings) -> FastAPI:
-        """Return the running app of these settings; nobody has used anything up of its limits."""
-        for known, brokers, app in self._running:
-            if (known, brokers) == (settings, kafka):
+    async def app(self, settings: ApiSettings) -> FastAPI:
+        """Return the running app of these settings, without Kafka; nobody has used anything up of its limits."""
+        for known, app in self._running:
+            if known == settings:
                 _forget(app)
                 return app
-        app = create_app(settings, kafka)
-        await self._stack.enter_async_context(app.router.lifespan_context(app))
-        self._running.append((settings, kafka, app))
+        app = create_app(settings, NO_KAFKA)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(publishing, "PATIENCE_S", 0.5)  # nothing is there to wait for, and 7 s are long
+            await self._stack.enter_async_context(app.router.lifespan_context(app))
+        self._running.append((settings, app))
         return app
 
 

@@ -25,7 +25,7 @@ from api.oauth.signing import SigningKeys
 from api.permissions import RateClass
 from api.services import Services
 from api.users.tables import UserRow
-from tests.api.conftest import NO_KAFKA, TOKEN, settings_of
+from tests.api.conftest import TOKEN, settings_of
 from tests.api.running import RunningApps, running_apps
 
 REDIRECT = "https://client.example/callback"
@@ -190,7 +190,7 @@ async def server_of(url: str, **settings: object) -> AsyncIterator[Server]:
 async def server_in(apps: RunningApps, url: str, **settings: object) -> AsyncIterator[Server]:
     """Yield a running server in an organization of its own."""
     organization = f"org_{uuid4().hex}"
-    app = await apps.app(settings_of(url, **settings), NO_KAFKA)
+    app = await apps.app(settings_of(url, **settings))
     admin = {"Authorization": f"Bearer {TOKEN}", "Hookline-Organization": organization}
     # One test asks more often than a minute allows; the limits have tests of their own.
     kept = defaults.DEFAULTS[RateClass.OAUTH]

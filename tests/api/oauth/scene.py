@@ -29,7 +29,7 @@ from api.users.passwords import hashed
 from api.users.tables import UserRow
 from schemas.codec import decode
 from schemas.records import Event
-from tests.api.conftest import NO_KAFKA, settings_of
+from tests.api.conftest import settings_of
 from tests.api.oauth.browser import Page
 from tests.api.running import RunningApps
 
@@ -208,7 +208,7 @@ async def _password_hash() -> str:
 @asynccontextmanager
 async def scene_in(apps: RunningApps, database_url: str) -> AsyncIterator[Scene]:
     """Yield a scene whose owner has not signed in yet."""
-    app = await apps.app(settings_of(database_url, public_url="https://api.example"), NO_KAFKA)
+    app = await apps.app(settings_of(database_url, public_url="https://api.example"))
     transport = httpx.ASGITransport(app, client=("198.51.100.7", 4711))
     async with httpx.AsyncClient(transport=transport, base_url="https://api.example", timeout=30) as browser:
         scene = Scene(app, browser)

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest_asyncio
 
-from tests.api.conftest import NO_KAFKA, settings_of
+from tests.api.conftest import settings_of
 from tests.api.members.acting import World, world_in
 from tests.api.running import RunningApps
 
@@ -12,6 +12,6 @@ from tests.api.running import RunningApps
 @pytest_asyncio.fixture
 async def world(running: RunningApps, shared_url: str) -> AsyncIterator[World]:
     """Yield an app in an organization of this test's own."""
-    app = await running.app(settings_of(shared_url), NO_KAFKA)
+    app = await running.app(settings_of(shared_url))
     async with world_in(app, shared_url) as world:
         yield world
