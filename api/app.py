@@ -21,6 +21,9 @@ from api.callers import Callers
 from api.credentials import DEVELOPMENT_SESSION_COOKIE, SESSION_COOKIE, CredentialKind
 from api.database import engine_of
 from api.deliveries import routes as deliveries
+from api.event_types import routes as event_types
+from api.event_types import writing_routes as event_types_written
+from api.event_types.knowing import KnownEventTypes
 from api.events import reading as events_read
 from api.events import routes as events
 from api.events.posting import EventPosting
@@ -109,15 +112,19 @@ def create_app(settings: ApiSettings, kafka: KafkaSettings) -> FastAPI:
             callers=callers,
             limits=limits,
             keys=keys,
+            event_types=(event_types_known := KnownEventTypes(settings.database_url)),
         )
+        following = asyncio.create_task(event_types_known.run())
         listening = asyncio.create_task(app.state.services.outcomes.run())
         counting = asyncio.create_task(uses.run(engine))
+        await event_types_known.tried.wait()  # own types are known with the first request, unless PostgreSQL is away
         try:
             yield
         finally:
-            listening.cancel()
-            with suppress(asyncio.CancelledError):
-                await listening
+            for task in (listening, following):
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
             uses.stop()
             await counting
             await limits.close()
@@ -142,7 +149,8 @@ def create_app(settings: ApiSettings, kafka: KafkaSettings) -> FastAPI:
     for router in (
         *(subscriptions.router, bulk.router, actions.router, testing.router, lag.router),
         oauth.router,  # near the front: each router before it is asked first, which took a fifth of a token's time
-        *(events.router, events.batches, events.types, events_read.router, deliveries.router, stats.router),
+        *(events.router, events.batches, events_read.router, deliveries.router, stats.router),
+        *(event_types.router, event_types_written.router),
         *(replays.router, retrying.router, recovering.router, quarantine.router, health.router),
         *(organizations.router, invitations.router, invitations.invited, members.router, roles.router),
         *(users.router, link_routes.verifying, link_routes.resets, me.router, sessions.router, tokens.router),
