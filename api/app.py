@@ -157,7 +157,7 @@ def create_app(settings: ApiSettings, kafka: KafkaSettings) -> FastAPI:
         *(applications.router, approvals.router, audit.router, pages.router),
         *(stylesheets.router, sign_in_pages.router, link_pages.router, consents.router),
     ):
-        app.include_router(router)
+        app.router.routes.extend(router.routes)  # as they are: include_router() builds each anew at the first request
     openapi.describe(app)
     return app
 
