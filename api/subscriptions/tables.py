@@ -34,11 +34,12 @@ from sqlalchemy.orm import Mapped, mapped_column
 from api.announcing import announce
 from api.database import Base
 from api.mail.telling import tell_of_disabling
-from api.projection.tables import CursorRow, HealthRow
+from api.projection.tables import CursorRow, FilterErrorsRow, HealthRow
 from api.subscriptions.announcing import SOURCE, Failures, Subject, disabled
 from producers.outbox import add_to_outbox
 from producers.records import Outgoing
 from schemas.codec import encode
+from schemas.filters import canonical
 from schemas.ids import OrganizationId, SubscriptionId
 from schemas.records import OnExhaustion, Ordering, SignatureStyle, Subscription
 from schemas.redaction import Json
@@ -105,6 +106,12 @@ class SubscriptionRow(Base):
     signature_header: Mapped[str | None] = mapped_column(Text)
     event_type_header: Mapped[str | None] = mapped_column(Text)
     delivery_id_header: Mapped[str | None] = mapped_column(Text)
+    filters: Mapped[list[Json] | None] = mapped_column(
+        JSONB(none_as_null=True), comment="which events of its types it wants; null: all"
+    )
+    filters_version: Mapped[int] = mapped_column(
+        BigInteger, server_default="0", comment="the version that has had these filters first"
+    )
     about: Mapped[dict[str, Json]] = mapped_column("metadata", JSONB)  # `metadata` is SQLAlchemy's own name
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
     updated_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
@@ -120,6 +127,9 @@ async def stored(db: AsyncSession, row: SubscriptionRow, *, failures: Failures |
     is_disabled_now = inspect(row).attrs.enabled.history.deleted == [True]
     row.version = (row.version or 0) + 1
     row.updated_at = datetime.now(UTC)
+    if inspect(row).attrs.filters.history.has_changes():
+        row.filters_version = row.version
+        await db.execute(delete(FilterErrorsRow).where(FilterErrorsRow.subscription_id == row.id))
     _forget_expired_secrets(row, now=row.updated_at)
     db.add(row)
     await db.flush()
@@ -153,6 +163,7 @@ async def removed(db: AsyncSession, row: SubscriptionRow) -> None:
     await db.flush()
     await db.execute(delete(HealthRow).where(HealthRow.subscription_id == row.id))
     await db.execute(delete(CursorRow).where(CursorRow.subscription_id == row.id))
+    await db.execute(delete(FilterErrorsRow).where(FilterErrorsRow.subscription_id == row.id))
     await add_to_outbox(db, Outgoing(SUBSCRIPTIONS, row.id.encode(), None, []))
 
 
@@ -269,9 +280,14 @@ def _state(failing_after: int) -> ColumnElement[str]:
 
 
 def patterns_that_take(event_type: str) -> list[str]:
-    """Return every pattern that matches what `event_type` names: itself, `user.*` and the like, and `*`."""
-    parts = event_type.removesuffix(".*").split(".")
-    return ["*", event_type, *(".".join([*parts[:count], "*"]) for count in range(1, len(parts)))]
+    """Return every pattern that matches what `event_type` names: itself, `user.*` and the like, and `*`.
+
+    Two stars say the same as one.
+    """
+    parts = event_type.split(".")
+    beginnings = ["", *(f"{'.'.join(parts[:count])}." for count in range(1, len(parts)))]
+    patterns = [beginning + stars for beginning in beginnings for stars in ("*", "**")]
+    return patterns if event_type in patterns else [*patterns, event_type]
 
 
 def record_of(row: SubscriptionRow) -> Subscription:
@@ -301,4 +317,5 @@ def record_of(row: SubscriptionRow) -> Subscription:
         signature_header=row.signature_header,
         event_type_header=row.event_type_header,
         delivery_id_header=row.delivery_id_header,
+        filters=None if row.filters is None else canonical(row.filters),
     )
