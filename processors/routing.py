@@ -10,6 +10,7 @@ from typing import Final
 
 import orjson
 
+from processors.event_types import EventChecks
 from processors.filtering import Failures, takers
 from processors.index import SubscriptionIndex
 from processors.intake import Taken
@@ -127,9 +128,17 @@ class Router:
     """Routes one event at a time; as many run at once as the intake lets."""
 
     def __init__(
-        self, index: SubscriptionIndex, producer: LoopProducer, *, schedule_version: str, failures: Failures
+        self,
+        index: SubscriptionIndex,
+        producer: LoopProducer,
+        *,
+        schedule_version: str,
+        failures: Failures,
+        checks: EventChecks | None = None,
     ) -> None:
+        """Prepare. Without `checks` events of any type and with any data are routed."""
         self._index = index
+        self._checks = checks
         self._failures = failures
         self._producer = producer
         self._schedule_version = schedule_version
@@ -138,6 +147,8 @@ class Router:
         """Publish what the event in `taken` owes; return when the brokers have it."""
         try:
             event = checked_event(taken.value)
+            if self._checks is not None:
+                await self._checks.check(event)
             wanting = self._index.wanting(event.organization_id, event.type)
             owed = deliveries_of(
                 event,
