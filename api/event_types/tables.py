@@ -89,6 +89,12 @@ async def event_types_of(db: AsyncSession, organization_id: OrganizationId) -> S
     return (await db.execute(wanted)).scalars().all()
 
 
+async def names_of(db: AsyncSession, organization_id: OrganizationId) -> Sequence[str]:
+    """Return the names of an organization's own event types."""
+    wanted = select(EventTypeRow.name).where(EventTypeRow.organization_id == organization_id)
+    return (await db.execute(wanted)).scalars().all()
+
+
 async def count_of(db: AsyncSession, organization_id: OrganizationId) -> int:
     """Return how many event types an organization has defined."""
     wanted = select(func.count()).where(EventTypeRow.organization_id == organization_id)
