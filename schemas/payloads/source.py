@@ -13,6 +13,7 @@ from schemas.payloads.paths import Tree, masked
 from schemas.records import Event
 
 JsonObject = dict[str, Json]
+_NAMES: Final = {"id", "type", "created_at", "organization_id", "data", "previous", "metadata"}
 _MARKED: Final = ("data", "previous")  # `previous` holds what fields of `data` were
 
 
@@ -77,6 +78,6 @@ def _parsed(body: bytes) -> JsonObject:
         fields = orjson.loads(body)
     except orjson.JSONDecodeError:
         raise InvalidInput("the stored body is not JSON") from None
-    if not isinstance(fields, dict):
-        raise InvalidInput("the stored body is no JSON object")
+    if not isinstance(fields, dict) or not fields.keys() >= _NAMES:
+        raise InvalidInput("the stored body is none of an event")
     return cast(JsonObject, fields)
