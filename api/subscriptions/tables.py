@@ -289,9 +289,14 @@ def _state(failing_after: int) -> ColumnElement[str]:
 
 
 def patterns_that_take(event_type: str) -> list[str]:
-    """Return every pattern that matches what `event_type` names: itself, `user.*` and the like, and `*`."""
-    parts = event_type.removesuffix(".*").split(".")
-    return ["*", event_type, *(".".join([*parts[:count], "*"]) for count in range(1, len(parts)))]
+    """Return every pattern that matches what `event_type` names: itself, `user.*` and the like, and `*`.
+
+    Two stars say the same as one.
+    """
+    parts = event_type.split(".")
+    beginnings = ["", *(f"{'.'.join(parts[:count])}." for count in range(1, len(parts)))]
+    patterns = [beginning + stars for beginning in beginnings for stars in ("*", "**")]
+    return patterns if event_type in patterns else [*patterns, event_type]
 
 
 def record_of(row: SubscriptionRow) -> Subscription:
