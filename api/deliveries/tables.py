@@ -58,6 +58,7 @@ class EventRow(Base):
         Index("events_by_type", "organization_id", "type", "at", "id"),
         Index("events_by_digits", text(f"(ARRAY[{_FOURS}])"), postgresql_using="gin"),
         Index("events_by_source_id", "organization_id", "source_id", postgresql_where=text("source_id IS NOT NULL")),
+        Index("events_by_place", "organization_id", "partition", "offset", "at", "type"),  # for replays of the log
         _BY_DAY,
     )
 

@@ -91,6 +91,16 @@ def is_being_sent(state: str, due_at: datetime, *, now: datetime) -> bool:
     return state == DeliveryState.RETRYING and due_at <= now + DUE_WITHIN
 
 
+def original_of(version: int | None, kept: int | None, payload: str | None) -> Version | None:
+    """Return the version that a delivery had, of which the log says `version` and the table of them `kept`.
+
+    0, the full body for all, is in no table.
+    """
+    if version == 0:
+        return Version(0, None)
+    return None if kept is None else Version(kept, payload)
+
+
 def decided(turn: Turn, *, now: datetime, catalogue: Catalogue = BUILT_IN) -> Decision:
     """Return what is done with an item; `catalogue` says which fields are masked."""
     logged = turn.logged

@@ -5,15 +5,18 @@ cancelled that went out. A kill before the commit leaves the batch queued, and i
 which workers recognise; the log shows most of it as sent already.
 """
 
+import asyncio
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Final, cast
 
-from sqlalchemy import Row, RowMapping, text
+from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api.replays.deciding import Decision, Logged, Turn, Version, decided
+from api.replays.deciding import Decision, Logged, Turn, Version, decided, original_of
 from api.replays.tables import Transformation
 from producers.handover import LoopProducer
 from producers.records import Outgoing
@@ -22,6 +25,8 @@ from schemas.headers import delivery_headers
 from schemas.ids import DeliveryId, EventId, OrganizationId, ReplayId, SubscriptionId, made_at
 from schemas.records import CurrentRound, Delivery
 from schemas.topics import REPLAY, ROUNDS
+
+PORTION_S: Final = 0.05  # what goes to Kafka at once is this long's worth of a batch that is spread
 
 # Of a subscription it is asked by both its ids: an index away, and never another organization's.
 _TURNS: Final = text("""
@@ -67,19 +72,34 @@ class Queued:
     asked_at: datetime
 
 
-async def sent(db: AsyncSession, producer: LoopProducer, items: Sequence[Queued]) -> int:
-    """Send what can be sent of `items`, mark each, and return how many went out.
+async def sent(db: AsyncSession, producer: LoopProducer, items: Sequence[Queued], *, over_s: float = 0.0) -> int:
+    """Send what can be sent of `items`, spread over some time, mark each, and return how many went out.
 
     Raises ProducingError when Kafka does not take all of it in time; then nothing is marked.
     """
+    return await sent_turns(db, producer, await _turns_of(db, items), over_s=over_s)
+
+
+async def sent_turns(db: AsyncSession, producer: LoopProducer, turns: Sequence[Turn], *, over_s: float = 0.0) -> int:
+    """Do the same with what is decided about already."""
     now = datetime.now(UTC)
-    decisions = [(turn, decided(turn, now=now)) for turn in await _turns_of(db, items)]
+    decisions = [(turn, decided(turn, now=now)) for turn in turns]
     deliveries = [decision.delivery for _, decision in decisions if decision.delivery is not None]
     overtaking = [decision.delivery for _, decision in decisions if decision.delivery and decision.takes_over]
     await producer.send([_round_record(delivery, now) for delivery in overtaking])
-    await producer.send([_delivery_record(delivery) for delivery in deliveries])
+    await _send_evenly(producer, [_delivery_record(delivery) for delivery in deliveries], over_s)
     await _mark(db, decisions)
     return len(deliveries)
+
+
+async def _send_evenly(producer: LoopProducer, records: Sequence[Outgoing], over_s: float) -> None:
+    """Send in a few portions, one behind the other: a batch at once would be a burst to the workers."""
+    portions = max(1, min(round(over_s / PORTION_S), len(records)))
+    bounds = [len(records) * number // portions for number in range(portions + 1)]
+    began = time.monotonic()
+    for number, (first, last) in enumerate(pairwise(bounds)):
+        await asyncio.sleep(max(0.0, began + over_s * number / portions - time.monotonic()))
+        await producer.send(records[first:last])
 
 
 async def _turns_of(db: AsyncSession, items: Sequence[Queued]) -> list[Turn]:
@@ -120,18 +140,10 @@ def _turn_of(row: Row[tuple[object, ...]]) -> Turn:
         logged=logged,
         subscription_version=cast(int | None, found["subscription_version"]),
         subscription_enabled=bool(found["subscription_enabled"]),
-        original=_original_of(found),
+        original=original_of(found["transformation_version"], found["original_version"], found["original_payload"]),
         current=Version(found["current_version"] or 0, found["current_payload"]),
         wanted=Transformation(found["wanted"] or Transformation.ORIGINAL),
     )
-
-
-def _original_of(found: RowMapping) -> Version | None:
-    """Return the version that a delivery had; 0, the full body for all, is in no table."""
-    if found["transformation_version"] == 0:
-        return Version(0, None)
-    version = found["original_version"]
-    return None if version is None else Version(version, found["original_payload"])
 
 
 _AS_THEY_ARE: Final = (
