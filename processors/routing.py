@@ -10,6 +10,7 @@ from typing import Final
 
 import orjson
 
+from processors.filtering import Failures, takers
 from processors.index import SubscriptionIndex
 from processors.intake import Taken
 from processors.metrics import EVENTS_ROUTED, RECORDS_QUARANTINED
@@ -138,11 +139,13 @@ class Router:
         producer: LoopProducer,
         *,
         schedule_version: str,
+        failures: Failures,
         catalogue: Catalogue = BUILT_IN,
     ) -> None:
         """Begin; `catalogue` says which fields are masked."""
         self._catalogue = catalogue
         self._index = index
+        self._failures = failures
         self._producer = producer
         self._schedule_version = schedule_version
 
@@ -150,9 +153,10 @@ class Router:
         """Publish what the event in `taken` owes; return when the brokers have it."""
         try:
             event = checked_event(taken.value)
+            wanting = self._index.wanting(event.organization_id, event.type)
             owed = deliveries_of(
                 event,
-                self._index.wanting(event.organization_id, event.type),
+                takers(event, wanting, self._index, self._failures),
                 position=taken.position,
                 schedule_version=self._schedule_version,
                 now=datetime.now(UTC),

@@ -13,6 +13,7 @@ from processors.app import new_app
 from processors.delivering import Deliverer
 from processors.endpoints import Endpoints
 from processors.errors import WorkerError
+from processors.filtering import FailureReports
 from processors.index import IndexFollower, SubscriptionIndex
 from processors.intake import Flow, Intake
 from processors.lanes.assembly import Lanes
@@ -67,7 +68,8 @@ async def run_worker(
         ports=settings.ports,
         user_agent=f"Hookline/{VERSION}",
     )
-    router = Router(index, producer, schedule_version=settings.retry_waits.version)
+    reports = FailureReports(producer.send, on_failure=failure.note)
+    router = Router(index, producer, schedule_version=settings.retry_waits.version, failures=reports)
     deliverer = Deliverer(
         follower,
         Endpoints(sealer),
@@ -114,6 +116,7 @@ async def run_worker(
         log.info("worker.stopping", in_flight=agents.sending, waiting=agents.waiting)
         watchdog.stop()
         cut = await agents.stop(settings.stop_within_s)
+        await reports.stop()
         log.info("worker.stopped", cut_off=cut)
     finally:
         await app.stop()

@@ -69,6 +69,7 @@ class EventRow(Base):
     created_at: Mapped[datetime] = mapped_column(_Moment, comment="as the publisher says")
     key: Mapped[str | None] = mapped_column(Text)
     source_id: Mapped[str | None] = mapped_column(Text)
+    source: Mapped[str | None] = mapped_column(Text, comment="CloudEvents' attribute; null: its publisher did not say")
     body: Mapped[bytes] = mapped_column(LargeBinary, comment="what every subscriber receives")
     traceparent: Mapped[str | None] = mapped_column(Text)
     partition: Mapped[int] = mapped_column(comment="of hookline.events; -1: on no topic, a test")

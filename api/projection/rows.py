@@ -12,8 +12,8 @@ from api.projection.storable import storable_text
 from schemas.ids import DeliveryId, made_at
 
 EVENT_COLUMNS: Final = (
-    "id", "at", "organization_id", "type", "created_at", "key", "source_id", "body", "traceparent", "partition",
-    "offset",
+    "id", "at", "organization_id", "type", "created_at", "key", "source_id", "source", "body", "traceparent",
+    "partition", "offset",
 )  # fmt: skip
 # Of what an existing row changes, and what it keeps, with PostgreSQL's types.
 _KEPT: Final = {
@@ -45,6 +45,7 @@ def event_row(seen: EventSeen) -> tuple[Any, ...]:
         event.created_at,
         event.key,
         event.source_id,
+        event.source,
         seen.body,
         seen.traceparent,
         seen.partition,

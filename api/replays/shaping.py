@@ -25,7 +25,7 @@ def full_body_of(past: PastEvent) -> bytes:
 
 
 def body_for(past: PastEvent, subscription: Subscription, delivery_id: DeliveryId) -> bytes:
-    """Return the bytes that a subscription would receive today; raises InvalidInput when the event is no JSON object."""
+    """Return the bytes that a subscription would receive today; raises InvalidInput when the event is no object."""
     return payload_of(subscription.payload).body(_source_of(past), delivery_id=delivery_id)
 
 

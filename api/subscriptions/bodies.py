@@ -8,6 +8,7 @@ import orjson
 from pydantic import ConfigDict, Field, JsonValue, SecretStr
 
 from api.fields import holds, without_default
+from api.subscriptions.filtering import EXAMPLE, FilteringPatch, FilteringSettings, ShownFiltering
 from api.subscriptions.headers import MASK, check_headers, checked_header
 from api.subscriptions.payloads import GIVEN as PAYLOAD
 from api.subscriptions.payloads import PayloadPatch, PayloadSettings, ShownPayload
@@ -31,6 +32,7 @@ _SETTINGS: Final[dict[str, Any]] = {
     "description": "Billing",
     "timeout_s": 10,
     "metadata": {"team": "billing"},
+    "filters": EXAMPLE,
     "payload": PAYLOAD,
     **GIVEN,
 }
@@ -43,6 +45,13 @@ _SHOWN: Final[dict[str, Any]] = {
     "disabled_reason": None,
     "disabled_at": None,
     "paused_at": None,
+    "filter_errors": {
+        "count": 0,
+        "last_error": None,
+        "last_event_id": None,
+        "last_at": None,
+        "since_version": 1,
+    },
     "delivering": {"state": "live", "reason": None, "since": None, "not_before": None},
     "transformation_version": 1,
     "version": 1,
@@ -100,7 +109,7 @@ EventTypes = Annotated[
     Field(
         min_length=1,
         max_length=MOST_EVENT_TYPES,
-        description="Names, `user.*` for all that begin with `user.`, or `*` for all.",
+        description="Names, `user.*` for all that begin with `user.`, or `*` for all; two stars say the same as one.",
         examples=[["user.created", "quest.*"]],
     ),
     holds(_check_event_types),
@@ -131,7 +140,7 @@ Secret = Annotated[
 ]
 
 
-class NewSubscription(SendingSettings):
+class NewSubscription(FilteringSettings, SendingSettings):
     """What makes a subscription. null is the same as leaving an optional field out."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{**_SETTINGS, "headers": {"X-Team": "billing"}}]})
@@ -147,7 +156,7 @@ class NewSubscription(SendingSettings):
     secret: Secret | None = None
 
 
-class SubscriptionReplacement(SendingSettings):
+class SubscriptionReplacement(FilteringSettings, SendingSettings):
     """All that a subscription says, its secret apart: a field that is left out, or null, gets its default.
 
     One that is paused stays so: it is resumed by name.
@@ -165,7 +174,7 @@ class SubscriptionReplacement(SendingSettings):
     payload: PayloadSettings | None = Field(default=None, description=_FULL)
 
 
-class SubscriptionPatch(SendingPatch):
+class SubscriptionPatch(FilteringPatch, SendingPatch):
     """A merge patch (RFC 7396): fields that are left out stay, null takes an optional one back to its default.
 
     What was given is in `model_fields_set`; the values of the other fields mean nothing.
@@ -189,7 +198,7 @@ class SubscriptionPatch(SendingPatch):
     )
 
 
-class SubscriptionBody(ShownSending):
+class SubscriptionBody(ShownFiltering, ShownSending):
     """A subscription as it is shown: never its secret, and its own headers without their values."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [_SHOWN]})

@@ -25,6 +25,7 @@ from api.subscriptions.bodies import (
 )
 from api.subscriptions.changes import apply, replace, row_of, shown
 from api.subscriptions.endpoints import checked_endpoint
+from api.subscriptions.filtering import filter_errors_of
 from api.subscriptions.finding import PATH, found, found_to_change
 from api.subscriptions.standing import LIVE, delivering_of
 from api.subscriptions.tables import SubscriptionState
@@ -93,7 +94,11 @@ async def list_subscriptions(
         text=text,
     )
     behind = await delivering_of(db, caller.organization_id, [row.id for row, _ in rows])
-    bodies = [shown(row, state, services.sealer, delivering=behind.get(row.id, LIVE)) for row, state in rows]
+    errors = await filter_errors_of(db, caller.organization_id, [row for row, _ in rows])
+    bodies = [
+        shown(row, state, services.sealer, delivering=behind.get(row.id, LIVE), filter_errors=errors.get(row.id))
+        for row, state in rows
+    ]
     return page_of(bodies, limit=limit, ids=[row.id for row, _ in rows])
 
 

@@ -34,12 +34,13 @@ from sqlalchemy.orm import Mapped, mapped_column
 from api.announcing import announce
 from api.database import Base
 from api.mail.telling import tell_of_disabling
-from api.projection.tables import CursorRow, HealthRow
+from api.projection.tables import CursorRow, FilterErrorsRow, HealthRow
 from api.subscriptions.announcing import SOURCE, Failures, Subject, disabled
 from api.subscriptions.transformations import TransformationRow
 from producers.outbox import add_to_outbox
 from producers.records import Outgoing
 from schemas.codec import encode
+from schemas.filters import canonical
 from schemas.ids import OrganizationId, SubscriptionId
 from schemas.payloads import checked_payload
 from schemas.records import OnExhaustion, Ordering, SignatureStyle, Subscription
@@ -107,6 +108,12 @@ class SubscriptionRow(Base):
     signature_header: Mapped[str | None] = mapped_column(Text)
     event_type_header: Mapped[str | None] = mapped_column(Text)
     delivery_id_header: Mapped[str | None] = mapped_column(Text)
+    filters: Mapped[list[Json] | None] = mapped_column(
+        JSONB(none_as_null=True), comment="which events of its types it wants; null: all"
+    )
+    filters_version: Mapped[int] = mapped_column(
+        BigInteger, server_default="0", comment="the version that has had these filters first"
+    )
     payload: Mapped[dict[str, Json] | None] = mapped_column(JSONB(none_as_null=True), comment="null: the full body")
     transformation_version: Mapped[int] = mapped_column(
         server_default="0", comment="rises with each change of payload; 0: it never had one"
@@ -126,6 +133,9 @@ async def stored(db: AsyncSession, row: SubscriptionRow, *, failures: Failures |
     is_disabled_now = inspect(row).attrs.enabled.history.deleted == [True]
     row.version = (row.version or 0) + 1
     row.updated_at = datetime.now(UTC)
+    if inspect(row).attrs.filters.history.has_changes():
+        row.filters_version = row.version
+        await db.execute(delete(FilterErrorsRow).where(FilterErrorsRow.subscription_id == row.id))
     _forget_expired_secrets(row, now=row.updated_at)
     db.add(row)
     _keep_payload(db, row)
@@ -173,6 +183,7 @@ async def removed(db: AsyncSession, row: SubscriptionRow) -> None:
     await db.flush()
     await db.execute(delete(HealthRow).where(HealthRow.subscription_id == row.id))
     await db.execute(delete(CursorRow).where(CursorRow.subscription_id == row.id))
+    await db.execute(delete(FilterErrorsRow).where(FilterErrorsRow.subscription_id == row.id))
     await add_to_outbox(db, Outgoing(SUBSCRIPTIONS, row.id.encode(), None, []))
 
 
@@ -326,6 +337,7 @@ def record_of(row: SubscriptionRow) -> Subscription:
         signature_header=row.signature_header,
         event_type_header=row.event_type_header,
         delivery_id_header=row.delivery_id_header,
+        filters=None if row.filters is None else canonical(row.filters),
         payload=None if row.payload is None else checked_payload(row.payload),
         transformation_version=row.transformation_version,
     )

@@ -4,7 +4,7 @@ CloudEvents Subscriptions API 0.1-wip, 3.2.4 "Filters"; the language for people 
 """
 
 from schemas.filters.context import EventContext
-from schemas.filters.dialects import Filters, checked_filters, filters_of
+from schemas.filters.dialects import Filters, canonical, checked_filters, filters_of
 from schemas.filters.errors import FilterFailed
 
-__all__ = ["EventContext", "FilterFailed", "Filters", "checked_filters", "filters_of"]
+__all__ = ["EventContext", "FilterFailed", "Filters", "canonical", "checked_filters", "filters_of"]
