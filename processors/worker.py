@@ -78,6 +78,7 @@ async def run_worker(
         producer,
         schedule_version=settings.retry_waits.version,
         failures=reports,
+        catalogue=of_types.catalogue,
         checks=EventChecks(of_types.catalogue, of_types.caught_up),
     )
     deliverer = Deliverer(

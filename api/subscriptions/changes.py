@@ -19,6 +19,7 @@ from api.subscriptions.bodies import (
 )
 from api.subscriptions.filtering import ShownFilterErrors, set_filters, shown_filtering
 from api.subscriptions.headers import MASK, merged, replaced
+from api.subscriptions.payloads import apply_payload, set_payload, shown_payload
 from api.subscriptions.sending_rows import apply_sending, check_together, set_sending, shown_sending
 from api.subscriptions.standing import Delivering
 from api.subscriptions.tables import MANUAL, SubscriptionRow, SubscriptionState
@@ -51,12 +52,14 @@ def row_of(
         enabled_at=now if body.enabled else None,
         disabled_at=None if body.enabled else now,
         paused=False,
+        transformation_version=0,
         about=body.metadata or {},
         created_at=now,
         updated_at=now,
     )
     set_filters(body.filters, row)
     set_sending(body, row)
+    set_payload(body.payload, row)
     check_together(row, body.headers or {})
     row.headers = _sealed_headers(sealer, row, body.headers or {})
     row.secrets = [sealed_secret(secret, row, sealer)]
@@ -105,6 +108,8 @@ def apply(patch: SubscriptionPatch, row: SubscriptionRow, *, url: str | None, se
     if "filters" in given:
         set_filters(patch.filters, row)
     apply_sending(patch, row)
+    if "payload" in given:
+        apply_payload(patch.payload, row)
     check_together(row, _opened_headers(sealer, row))
 
 
@@ -126,6 +131,7 @@ def replace(body: SubscriptionReplacement, row: SubscriptionRow, *, url: str, se
     set_enabled(row, body.enabled, reason=MANUAL)
     set_filters(body.filters, row)
     set_sending(body, row)
+    set_payload(body.payload, row)
     check_together(row, headers)
 
 
@@ -162,6 +168,8 @@ def shown(
         paused_at=row.paused_at,
         delivering=delivering,
         metadata=row.about,
+        payload=shown_payload(row),
+        transformation_version=row.transformation_version,
         version=row.version,
         created_at=row.created_at,
         updated_at=row.updated_at,
