@@ -8,7 +8,7 @@ from typing import Annotated, Final
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
-from api.replays.tables import ItemState, ReplayItemRow, ReplayRow, ReplayState
+from api.replays.tables import ItemState, ReplayItemRow, ReplayRow, ReplayState, Transformation
 from api.requests import JsonBody
 from api.subscriptions.bodies import EventTypes
 
@@ -42,6 +42,18 @@ class EndedState(StrEnum):
     UNDELIVERED = "undelivered"
 
 
+PayloadVersion = Annotated[
+    Transformation,
+    Field(
+        strict=False,
+        description=(
+            "How the bodies look: `original`, as each delivery's did at first, or `current`, as the subscription's "
+            "`payload` has them now. What was held without ever having a body gets the current one in any case."
+        ),
+    ),
+]
+
+
 class NewReplay(JsonBody):
     """Which deliveries to send again. One of `subscription_id`, `state` and `since` must be there."""
 
@@ -65,6 +77,7 @@ class NewReplay(JsonBody):
     rate_per_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = Field(
         default=None, description="Deliveries a second at most."
     )
+    payload: PayloadVersion = Transformation.ORIGINAL
 
 
 class Recovery(JsonBody):
@@ -80,6 +93,7 @@ class Recovery(JsonBody):
         default=None, description="Deliveries a second at most."
     )
     dry_run: bool = Field(default=False, description="Count only: nothing is sent.")
+    payload: PayloadVersion = Transformation.ORIGINAL
 
 
 class ReplayCount(BaseModel):
@@ -118,6 +132,7 @@ class ReplayBody(BaseModel):
                         "until": None,
                     },
                     "rate_per_s": 100.0,
+                    "payload": "original",
                     "total": 5000,
                     "sent": 1200,
                     "succeeded": 1180,
@@ -138,6 +153,7 @@ class ReplayBody(BaseModel):
     is_retry: bool = Field(description="One delivery, by POST /deliveries/{id}/retry.")
     filter: ReplayFilter
     rate_per_s: float
+    payload: Transformation = Field(description="How the bodies look: as at first, or as they do now.")
     total: int = Field(description="0 while it is pending: what it takes is being collected.")
     sent: int = Field(description="All that went out, also what has ended since.")
     succeeded: int
@@ -201,6 +217,7 @@ def shown(row: ReplayRow) -> ReplayBody:
             until=row.until,
         ),
         rate_per_s=row.rate_per_s,
+        payload=Transformation(row.payload),
         total=row.total,
         sent=row.sent,
         succeeded=row.succeeded,

@@ -127,6 +127,7 @@ def _row_of(body: NewReplay, caller: Caller, settings: ApiSettings) -> ReplayRow
         since=body.since,
         until=body.until,
         rate_per_s=settings.replays_per_s if body.rate_per_s is None else body.rate_per_s,
+        payload=body.payload,
         created_at=datetime.now(UTC),
         **queries.NOTHING_COUNTED,
     )

@@ -36,6 +36,13 @@ class Finished(StrEnum):
     UNDELIVERED = "undelivered"
 
 
+class PayloadVersion(StrEnum):
+    """How the bodies of a replay look."""
+
+    ORIGINAL = "original"
+    CURRENT = "current"
+
+
 class ItemState(StrEnum):
     """Where one delivery of a replay stands."""
 
@@ -48,6 +55,10 @@ class ItemState(StrEnum):
     CANCELLED = "cancelled"
 
 
+Payload = Annotated[
+    PayloadVersion | None,
+    typer.Option("--payload", help="Bodies as they were at first (original), or as the subscription has them now."),
+]
 Rate = Annotated[float | None, typer.Option(metavar="N", help="Deliveries a second, at most.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say how many it would be, and do nothing.")]
 Watch = Annotated[bool, typer.Option("--watch", help="Wait for the end, with progress on stderr.")]
@@ -65,6 +76,7 @@ def replay(  # noqa: PLR0917 - a command's parameters are its options
     since: Since = None,
     until: Until = None,
     rate: Rate = None,
+    payload: Payload = None,
     dry_run: DryRun = False,
     watch: Watch = False,
     json: Json = False,
@@ -80,6 +92,7 @@ def replay(  # noqa: PLR0917 - a command's parameters are its options
     Examples:
       hookline replay --state failed --dry-run
       hookline replay --state failed --subscription sub_019ab4… --watch
+      hookline replay --subscription sub_019ab4… --since 2h --payload current
       hookline replay --event-type user.created --since 2026-11-20T10:00:00Z --until 2026-11-20T12:00:00Z --rate 50
     """
     if subscription is None and state is None and since is None:  # the API's rule, before anybody is asked
@@ -93,6 +106,7 @@ def replay(  # noqa: PLR0917 - a command's parameters are its options
         "since": since,
         "until": until,
         "rate_per_s": rate,
+        "payload": payload,
         "dry_run": dry_run or None,
     }
     with asked_api(organization) as api:

@@ -29,6 +29,7 @@ def brought_along(module: str, *suspects: str) -> list[str]:
             "checking",
             "codec",
             "envelope",
+            "filters",
             "header_names",
             "headers",
             "ids",
