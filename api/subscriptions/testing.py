@@ -104,7 +104,7 @@ async def send_test(
     async with tenant_transaction_of(services.engine, caller.organization_id) as db:
         known = await catalogue_knowing(db, caller.organization_id, asked.event_type or TEST_EVENT)
         event = _event_of(asked, caller.organization_id, known, largest_bytes=services.settings.largest_event_bytes)
-        source = PayloadSource.of(event, known.get(event.type, event.organization_id))
+        source = PayloadSource.of(event, known.get(event.type, caller.organization_id))
         subscription = await found(db, caller, subscription_id)
         db.add(_row_of(event, source.full))
     delivery = _delivery_of(event, source, subscription)

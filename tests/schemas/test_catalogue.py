@@ -310,7 +310,7 @@ def test_an_organization_has_the_built_in_types_and_its_own_and_no_others() -> N
     assert known.get("order.paid") is None
     assert "order.paid" in [event_type.name for event_type in known.all_of("org_1")]
     assert known.all_of("org_2") == [*catalogue().values()]
-    with pytest.raises(UnknownEventType, match=r"known ones are order\.paid"):
+    with pytest.raises(UnknownEventType, match=r"near it are order\.paid"):
         known.of("order.payed", "org_1")
 
 
