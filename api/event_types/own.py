@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.event_types import tables
 from api.event_types.tables import EventTypeRow
-from schemas.catalogue import BUILT_IN, Catalogue, EventType, defined
+from schemas.catalogue import BUILT_IN, Catalogue, EventType, EventTypeState, defined
 from schemas.ids import OrganizationId
 
 
@@ -38,11 +38,14 @@ def event_type_in(row: EventTypeRow) -> EventType:
 
 
 async def catalogue_knowing(db: AsyncSession, organization_id: OrganizationId, name: str) -> Catalogue:
-    """Return a catalogue that has the event type that an organization means by `name`, if there is one."""
+    """Return a catalogue that has the event type that an organization means by `name`, if there is one.
+
+    It is for tests, so drafts and archived ones are as good as active ones.
+    """
     if BUILT_IN.get(name) is not None:
         return BUILT_IN
     found = Catalogue()
     own = await own_type(db, organization_id, name)
     if own is not None:
-        found.put(own)
+        found.put(replace(own, state=EventTypeState.ACTIVE))
     return found
