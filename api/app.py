@@ -16,6 +16,7 @@ from api import health, openapi, problems
 from api.access import Access
 from api.applications import approvals
 from api.applications import routes as applications
+from api.asyncapi import routes as asyncapi
 from api.audit import routes as audit
 from api.callers import Callers
 from api.credentials import DEVELOPMENT_SESSION_COOKIE, SESSION_COOKIE, CredentialKind
@@ -150,7 +151,7 @@ def create_app(settings: ApiSettings, kafka: KafkaSettings) -> FastAPI:
         *(subscriptions.router, bulk.router, actions.router, testing.router, lag.router),
         oauth.router,  # near the front: each router before it is asked first, which took a fifth of a token's time
         *(events.router, events.batches, events_read.router, deliveries.router, stats.router),
-        *(event_types.router, event_types_written.router),
+        *(event_types.router, event_types_written.router, asyncapi.router),
         *(replays.router, retrying.router, recovering.router, quarantine.router, health.router),
         *(organizations.router, invitations.router, invitations.invited, members.router, roles.router),
         *(users.router, link_routes.verifying, link_routes.resets, me.router, sessions.router, tokens.router),

@@ -332,6 +332,28 @@ def openapi(
         check_copy(check)
 
 
+@app.command()
+def asyncapi(
+    check: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Print nothing; fail when FILE holds anything else.")
+    ] = None,
+) -> None:
+    """Print what is read from Kafka and sent to receivers, by event type: AsyncAPI 3.0 as YAML.
+
+    \b
+    Examples:
+      hookline asyncapi > asyncapi.yaml
+      hookline asyncapi --check docs/asyncapi.yaml
+    """
+    from api.asyncapi.routes import description
+    from compose.copies import check_same
+
+    if check is None:
+        sys.stdout.write(description())
+    else:
+        check_same(check, description(), target="openapi")
+
+
 app.command()(stats.stats)
 app.command("dead-letters")(deliveries.dead_letters)
 app.command()(replays.replay)
