@@ -80,10 +80,7 @@ async def _planned(db: Db, body: NewReplay, row: ReplayRow, services: Services) 
     first, past = ({int(number): at for number, at in each.items()} for each in asked)
     numbered = f"hookline.events has no such partition: they are 0 to {max(bounds.low)}"
     flaws = [
-        Flaw(
-            f"hookline.events has no such partition: they are 0 to {max(bounds.low)}",
-            pointer=f"/offsets/{side}/{number}",
-        )
+        Flaw(numbered, pointer=f"/offsets/{side}/{number}")
         for side, numbers in (("from", first), ("to", past))
         for number in numbers
         if number not in bounds.low
