@@ -26,7 +26,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from api.database import engine_of, tenant_transaction_of
 from api.deliveries.filters import Wanted, event_text
-from api.deliveries.reading import attempts_of, beginning_of_body, deliveries_of, delivery_of
+from api.deliveries.reading import attempts_of, deliveries_of, delivery_of
+from api.deliveries.sent_bodies import bodies_sent
 from api.deliveries.tables import DeliveryRow, DeliveryState
 from api.events.log import Order, deliveries_of_event, event_of, events_of
 from api.events.log import Wanted as WantedEvents
@@ -321,7 +322,7 @@ def _details(known: Known) -> dict[str, Ask]:
             found = await delivery_of(db, LARGE, row.id)
             assert found is not None
             attempts = await attempts_of(db, found)
-            await beginning_of_body(db, found)
+            await bodies_sent(db, found, attempts)
             return attempts
 
         return ask

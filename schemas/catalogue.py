@@ -6,7 +6,8 @@ The built-in ones are one file each in `event_types/`. Those that organizations 
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from difflib import get_close_matches
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
@@ -15,10 +16,14 @@ from typing import Final, cast
 from schemas.errors import InvalidInput
 from schemas.ids import OrganizationId
 from schemas.json_values import Json, escaped
+from schemas.marks import Path as DataPath
+from schemas.marks import Sensitivity, marked_paths
 from schemas.records import EventTypeDefinition
 
 TEST_EVENT: Final = "hookline.test"
 _FOLDER: Final = Path(__file__).parent / "event_types"
+_LONGEST_COMPARED: Final = 100  # characters; a publisher's word may be as long as an event
+_MOST_NAMED: Final = 20
 _INT_RANGES: Final = {"int": 31, "long": 63}
 
 Schema = str | list["Schema"] | dict[str, "Schema"]
@@ -49,8 +54,9 @@ class EventType:
     """An event type as the catalogue has it.
 
     `open_ended` ones take any JSON object as data; `reserved` ones are published by Hookline alone. `ordering_key` is
-    the field of data that orders events whose publisher names no key. `owner` is who answers for it.
-    `organization_id` is None for the built-in ones.
+    the field of data that orders events whose publisher names no key: a text, or null for no order. `owner` is who
+    answers for it. `organization_id` is None for the built-in ones. `personal` and `secret` are where data holds such
+    (schemas/marks.py), computed once.
     """
 
     name: str
@@ -65,6 +71,13 @@ class EventType:
     version: int = 1
     ordering_key: str | None = None
     organization_id: OrganizationId | None = None
+    personal: tuple[DataPath, ...] = field(init=False, compare=False)
+    secret: tuple[DataPath, ...] = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Find what is marked; raises ValueError for a schema whose marks cannot be listed."""
+        object.__setattr__(self, "personal", marked_paths(self.schema, Sensitivity.PERSONAL))
+        object.__setattr__(self, "secret", marked_paths(self.schema, Sensitivity.SECRET))
 
     def check(self, data: Json, *, pointer: str = "/data") -> None:
         """Raise InvalidInput, with a pointer to the field, unless `data` fits the schema.
@@ -98,7 +111,8 @@ class Catalogue:
             return found
         known = [event_type.name for event_type in self.all_of(organization_id)]
         family = [other for other in known if other.partition(".")[0] == name.partition(".")[0]]
-        hint = f"known ones are {', '.join(family or known)}"
+        near = (family or get_close_matches(name[:_LONGEST_COMPARED], known))[:_MOST_NAMED]
+        hint = f"near it are {', '.join(near)}" if near else "`hookline schemas list` and GET /event-types have all"
         raise UnknownEventType(f"unknown event type {name[:60]!r}; {hint}", pointer=pointer)
 
     def all_of(self, organization_id: str | None = None) -> list[EventType]:
@@ -173,23 +187,23 @@ def _read_all() -> Iterator[EventType]:
             example=schema["example"],
             open_ended=schema.get("open", False),
             reserved=schema.get("reserved", False),
-            owner=schema.get("owner", "hookline"),
-            state=EventTypeState(schema.get("state", "active")),
-            version=schema.get("version", 1),
+            owner=schema["owner"],
+            state=EventTypeState(schema["state"]),
+            version=schema["version"],
             ordering_key=schema.get("ordering_key"),
         )
 
 
 def _check_record(data: dict[str, Json], schema: Mapping[str, Schema], pointer: str, where: str) -> None:
-    fields = {cast(str, field["name"]): field for field in cast(list[dict[str, Schema]], schema["fields"])}
+    fields = {cast(str, each["name"]): each for each in cast(list[dict[str, Schema]], schema["fields"])}
     for name in data:
         if name not in fields:
             known = ", ".join(fields)
             raise InvalidInput(f"{where} has no such field; it has {known}", pointer=f"{pointer}/{escaped(name)}")
-    for name, field in fields.items():
+    for name, each in fields.items():
         if name in data:
-            _check(data[name], field["type"], f"{pointer}/{name}", where)
-        elif "default" not in field:
+            _check(data[name], each["type"], f"{pointer}/{name}", where)
+        elif "default" not in each:
             raise InvalidInput(f"is missing; {where} requires it", pointer=f"{pointer}/{name}")
 
 

@@ -64,23 +64,25 @@ def new_event(
 
 
 def body_of(event: Event) -> bytes:
-    """Return the exact bytes that every subscriber of the event receives on every attempt.
+    """Return the full body of an event; schemas/payloads makes of it what a subscription wants.
 
     Sensitive fields are removed again: the record may come from a client that is not ours. Raises InvalidInput when
     data, previous or metadata is no JSON object.
     """
-    return orjson.dumps(
-        {
-            "id": event.id,
-            "type": event.type,
-            "created_at": event.created_at,
-            "organization_id": event.organization_id,
-            "data": _clean(event.data, "/data"),
-            "previous": None if event.previous is None else _clean(event.previous, "/previous"),
-            "metadata": {} if event.metadata is None else _clean(event.metadata, "/metadata"),
-        },
-        option=orjson.OPT_UTC_Z,
-    )
+    return orjson.dumps(fields_of(event), option=orjson.OPT_UTC_Z)
+
+
+def fields_of(event: Event) -> dict[str, object]:
+    """Return what the body of an event says, in its order; raises InvalidInput as `body_of` does."""
+    return {
+        "id": event.id,
+        "type": event.type,
+        "created_at": event.created_at,
+        "organization_id": event.organization_id,
+        "data": _clean(event.data, "/data"),
+        "previous": None if event.previous is None else _clean(event.previous, "/previous"),
+        "metadata": {} if event.metadata is None else _clean(event.metadata, "/metadata"),
+    }
 
 
 def check_id(identifier: str, prefix: str, pointer: str) -> None:

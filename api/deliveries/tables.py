@@ -162,3 +162,4 @@ class AttemptRow(Base):
     body_bytes: Mapped[int] = mapped_column(BigInteger)
     subscription_version: Mapped[int] = mapped_column(BigInteger)
     worker: Mapped[str] = mapped_column(Text)
+    transformation_version: Mapped[int] = mapped_column(server_default="0", comment="of what was sent; -1: nothing was")

@@ -17,11 +17,13 @@ from api.projection.storable import (
     storable_moment,
     storable_text,
 )
+from schemas.catalogue import BUILT_IN
 from schemas.codec import decode
-from schemas.envelope import body_of, check_id, check_organization
+from schemas.envelope import check_id, check_organization
 from schemas.errors import HooklineError, InvalidInput
 from schemas.headers import ATTEMPT, WRITER, Headers, read_writer, traceparent_in
 from schemas.ids import append_time_of, filed_at, quarantine_id_of
+from schemas.payloads import PayloadSource
 from schemas.records import Attempt, Claim, Cursor, Delivery, Event
 from schemas.topics import ATTEMPTS, BEHIND, DELIVER, EVENTS, QUARANTINE, REPLAY
 
@@ -205,7 +207,7 @@ def _event(fetched: Fetched) -> EventSeen:
     return EventSeen(
         event=storable_event(event),
         at=filed_at(event.id, fetched.appended_at),
-        body=body_of(event),
+        body=PayloadSource.of(event, BUILT_IN.get(event.type)).full,
         traceparent=traceparent_in(fetched.headers),
         partition=fetched.partition,
         offset=fetched.offset,

@@ -30,7 +30,7 @@ ATTEMPT_COLUMNS: Final = (
     "id", "at", "organization_id", "delivery_id", "round", "attempt", "state", "status", "error_kind", "error",
     "started_at", "due_at",
     "duration_ms", "next_attempt_at", "url", "address", "request_headers", "response_headers", "response_body",
-    "response_truncated", "body_bytes", "subscription_version", "worker",
+    "response_truncated", "body_bytes", "subscription_version", "worker", "transformation_version",
 )  # fmt: skip
 
 
@@ -119,6 +119,7 @@ def attempt_row(seen: AttemptSeen) -> tuple[Any, ...]:
         attempt.body_bytes,
         attempt.subscription_version,
         attempt.worker,
+        attempt.transformation_version,
     )
 
 

@@ -10,7 +10,7 @@ from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Fiel
 from pydantic_core import PydanticCustomError
 
 from api.replays.log_bodies import LogProgress, Offsets, progress_of
-from api.replays.tables import ItemState, ReplayItemRow, ReplayRow, ReplaySource, ReplayState
+from api.replays.tables import ItemState, ReplayItemRow, ReplayRow, ReplaySource, ReplayState, Transformation
 from api.requests import JsonBody
 from api.subscriptions.bodies import EventTypes
 
@@ -42,6 +42,18 @@ class EndedState(StrEnum):
     HELD = "held"
     SUCCESS = "success"
     UNDELIVERED = "undelivered"
+
+
+PayloadVersion = Annotated[
+    Transformation,
+    Field(
+        strict=False,
+        description=(
+            "How the bodies look: `original`, as each delivery's did at first, or `current`, as the subscription's "
+            "`payload` has them now. What was held without ever having a body gets the current one in any case."
+        ),
+    ),
+]
 
 
 class NewReplay(JsonBody):
@@ -84,6 +96,7 @@ class NewReplay(JsonBody):
     rate_per_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = Field(
         default=None, description="Deliveries a second at most."
     )
+    payload: PayloadVersion = Transformation.ORIGINAL
 
 
 class Recovery(JsonBody):
@@ -99,6 +112,7 @@ class Recovery(JsonBody):
         default=None, description="Deliveries a second at most."
     )
     dry_run: bool = Field(default=False, description="Count only: nothing is sent.")
+    payload: PayloadVersion = Transformation.ORIGINAL
 
 
 class ReplayCount(BaseModel):
@@ -142,6 +156,7 @@ class ReplayBody(BaseModel):
                         "filters": None,
                     },
                     "rate_per_s": 100.0,
+                    "payload": "original",
                     "total": 5000,
                     "sent": 1200,
                     "succeeded": 1180,
@@ -166,6 +181,7 @@ class ReplayBody(BaseModel):
     is_retry: bool = Field(description="One delivery, by POST /deliveries/{id}/retry.")
     filter: ReplayFilter
     rate_per_s: float
+    payload: Transformation = Field(description="How the bodies look: as at first, or as they do now.")
     total: int = Field(
         description="0 while it is pending: what it takes is being collected. Of the log: what was found so far."
     )
@@ -237,6 +253,7 @@ def shown(row: ReplayRow) -> ReplayBody:
             filters=None if row.filters is None else orjson.loads(row.filters),
         ),
         rate_per_s=row.rate_per_s,
+        payload=Transformation(row.payload),
         total=row.total,
         sent=row.sent,
         succeeded=row.succeeded,

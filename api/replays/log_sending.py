@@ -10,11 +10,11 @@ from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.replays.choosing import Chosen
-from api.replays.deciding import Logged, Turn
+from api.replays.deciding import Logged, Turn, Version, original_of
 from api.replays.filling import add_items
 from api.replays.log_reading import PastEvent
-from api.replays.shaping import body_for
-from api.replays.tables import ReplayRow
+from api.replays.shaping import full_body_of
+from api.replays.tables import ReplayRow, Transformation
 from api.replays.wanting import Wanting
 from schemas.errors import InvalidInput
 from schemas.ids import DeliveryId, ReplayId, delivery_id_of, made_at
@@ -27,12 +27,17 @@ _NEW: Final = "new"  # of a delivery that the log does not have: nothing is unde
 # What the delivery is now, if it is there; items that were cancelled or have ended meanwhile are left out.
 _STANDING: Final = text("""
 SELECT w.delivery_id, d.state, d.round, d.due_at, d.last_attempt_at,
-    s.version AS subscription_version, s.enabled AS subscription_enabled
+    s.version AS subscription_version, s.enabled AS subscription_enabled,
+    coalesce(d.transformation_version, -1) AS transformation_version,
+    s.transformation_version AS current_version, CAST(s.payload AS text) AS current_payload,
+    t.version AS original_version, CAST(t.payload AS text) AS original_payload
 FROM unnest(CAST(:delivery_ids AS text[]), CAST(:ats AS timestamptz[]), CAST(:subscription_ids AS text[]))
     AS w (delivery_id, at, subscription_id)
 JOIN replay_items i ON i.replay_id = :replay_id AND i.delivery_id = w.delivery_id AND i.state = 'queued'
 LEFT JOIN deliveries d ON d.id = w.delivery_id AND d.at = w.at
 LEFT JOIN subscriptions s ON s.id = w.subscription_id AND s.organization_id = :organization_id
+LEFT JOIN transformations t ON t.subscription_id = w.subscription_id AND t.version = d.transformation_version
+    AND t.organization_id = :organization_id
 """)
 
 
@@ -84,13 +89,16 @@ def _turn_of(replay: ReplayRow, owed: Owed, row: Row[Any]) -> Turn:
         logged=_logged(owed, row),
         subscription_version=cast(int | None, row.subscription_version),
         subscription_enabled=bool(row.subscription_enabled),
+        original=original_of(row.transformation_version, row.original_version, row.original_payload),
+        current=Version(row.current_version or 0, row.current_payload),
+        wanted=Transformation(replay.payload),
     )
 
 
 def _logged(owed: Owed, row: Row[Any]) -> Logged | None:
     past, event = owed.past, owed.past.event
     try:
-        body = body_for(past, owed.subscription, owed.delivery_id)
+        body = full_body_of(past)
     except InvalidInput as error:  # another client's: routing put it into the quarantine
         log.warning("replay.no_body", event_id=event.id, error=str(error))
         return None

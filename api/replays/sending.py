@@ -16,7 +16,8 @@ from typing import Final, cast
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api.replays.deciding import Decision, Logged, Turn, decided
+from api.replays.deciding import Decision, Logged, Turn, Version, decided, original_of
+from api.replays.tables import Transformation
 from producers.handover import LoopProducer
 from producers.records import Outgoing
 from schemas.codec import encode
@@ -32,12 +33,17 @@ _TURNS: Final = text("""
 SELECT w.replay_id, w.delivery_id, w.asked_at, d.id AS logged_id, d.organization_id, d.subscription_id, d.event_id,
     d.event_type, d.state, d.round, d.created_at, d.due_at, d.last_attempt_at, d.key, d.sequence,
     d.transformation_version, d.event_partition, d.event_offset, d.traceparent, e.body,
-    s.version AS subscription_version, s.enabled AS subscription_enabled
+    s.version AS subscription_version, s.enabled AS subscription_enabled, r.payload AS wanted,
+    s.transformation_version AS current_version, CAST(s.payload AS text) AS current_payload,
+    t.version AS original_version, CAST(t.payload AS text) AS original_payload
 FROM unnest(CAST(:replay_ids AS text[]), CAST(:delivery_ids AS text[]), CAST(:ats AS timestamptz[]),
     CAST(:asked AS timestamptz[])) AS w (replay_id, delivery_id, at, asked_at)
 LEFT JOIN deliveries d ON d.id = w.delivery_id AND d.at = w.at
 LEFT JOIN events e ON e.id = d.event_id AND e.at = d.at
 LEFT JOIN subscriptions s ON s.id = d.subscription_id AND s.organization_id = d.organization_id
+LEFT JOIN replays r ON r.id = w.replay_id
+LEFT JOIN transformations t ON t.subscription_id = d.subscription_id AND t.version = d.transformation_version
+    AND t.organization_id = d.organization_id
 """)
 
 # The projection may have read an outcome of this very batch: what it locks it ends, and is not ours to mark.
@@ -134,6 +140,9 @@ def _turn_of(row: Row[tuple[object, ...]]) -> Turn:
         logged=logged,
         subscription_version=cast(int | None, found["subscription_version"]),
         subscription_enabled=bool(found["subscription_enabled"]),
+        original=original_of(found["transformation_version"], found["original_version"], found["original_payload"]),
+        current=Version(found["current_version"] or 0, found["current_payload"]),
+        wanted=Transformation(found["wanted"] or Transformation.ORIGINAL),
     )
 
 

@@ -45,6 +45,13 @@ class ItemState(StrEnum):
     CANCELLED = "cancelled"
 
 
+class Transformation(StrEnum):
+    """How a replay's bodies look: as those of each delivery did at first, or as its subscription has them now."""
+
+    ORIGINAL = "original"
+    CURRENT = "current"
+
+
 class ReplayRow(Base):
     """A set of deliveries that is sent again; one delivery's retry is a replay too (`is_retry`)."""
 
@@ -64,6 +71,11 @@ class ReplayRow(Base):
     since: Mapped[datetime | None] = mapped_column(_Moment)
     until: Mapped[datetime | None] = mapped_column(_Moment)
     rate_per_s: Mapped[float]
+    payload: Mapped[str] = mapped_column(
+        Text,
+        server_default=Transformation.ORIGINAL.value,
+        comment="original: as each delivery was sent; current: as its subscription has it now",
+    )
     total: Mapped[int]
     sent: Mapped[int] = mapped_column(comment="this and the next five: items, as the runner counted them last")
     succeeded: Mapped[int]

@@ -9,6 +9,8 @@ from pydantic import ConfigDict, Field, JsonValue, SecretStr
 
 from api.fields import holds, without_default
 from api.subscriptions.headers import MASK, check_headers, checked_header
+from api.subscriptions.payloads import GIVEN as PAYLOAD
+from api.subscriptions.payloads import PayloadPatch, PayloadSettings, ShownPayload
 from api.subscriptions.sending import GIVEN, SendingPatch, SendingSettings, ShownSending
 from api.subscriptions.standing import Delivering
 from api.subscriptions.tables import SubscriptionState
@@ -22,12 +24,14 @@ MOST_EVENT_TYPES: Final = 100
 LARGEST_METADATA_BYTES: Final = 8192
 _HEX_SECRET: Final = re.compile(r"[0-9A-Fa-f]{64}")
 
+_FULL: Final = "null: the full body."
 _SETTINGS: Final[dict[str, Any]] = {
     "url": "https://example.com/webhooks",
     "event_types": ["user.created", "quest.*"],
     "description": "Billing",
     "timeout_s": 10,
     "metadata": {"team": "billing"},
+    "payload": PAYLOAD,
     **GIVEN,
 }
 _SHOWN: Final[dict[str, Any]] = {
@@ -40,6 +44,7 @@ _SHOWN: Final[dict[str, Any]] = {
     "disabled_at": None,
     "paused_at": None,
     "delivering": {"state": "live", "reason": None, "since": None, "not_before": None},
+    "transformation_version": 1,
     "version": 1,
     "created_at": "2026-11-21T09:30:00Z",
     "updated_at": "2026-11-21T09:30:00Z",
@@ -138,6 +143,7 @@ class NewSubscription(SendingSettings):
     timeout_s: TimeoutS | None = Field(default=None, description="Seconds one attempt may take; 15 unless given.")
     enabled: bool = True
     metadata: Metadata | None = None
+    payload: PayloadSettings | None = Field(default=None, description=_FULL)
     secret: Secret | None = None
 
 
@@ -156,6 +162,7 @@ class SubscriptionReplacement(SendingSettings):
     timeout_s: TimeoutS | None = Field(default=None, description="Seconds one attempt may take; 15 unless given.")
     enabled: bool = True
     metadata: Metadata | None = None
+    payload: PayloadSettings | None = Field(default=None, description=_FULL)
 
 
 class SubscriptionPatch(SendingPatch):
@@ -177,6 +184,9 @@ class SubscriptionPatch(SendingPatch):
     headers: HeadersPatch | None = Field(default=None, json_schema_extra=without_default)
     timeout_s: TimeoutS | None = Field(default=None, json_schema_extra=without_default)
     metadata: dict[str, JsonValue] | None = Field(default=None, json_schema_extra=without_default)
+    payload: PayloadPatch | None = Field(
+        default=None, description=f"Merged; {_FULL}", json_schema_extra=without_default
+    )
 
 
 class SubscriptionBody(ShownSending):
@@ -207,6 +217,10 @@ class SubscriptionBody(ShownSending):
     paused_at: datetime | None = Field(description="Since when it is paused; null while it is not.")
     delivering: Delivering
     metadata: dict[str, JsonValue]
+    payload: ShownPayload | None = Field(description=_FULL)
+    transformation_version: int = Field(
+        description="Rises with every change of `payload`, from 0; each attempt says with which it was sent."
+    )
     version: int = Field(description="Rises with every change; the ETag holds it too.")
     created_at: datetime
     updated_at: datetime

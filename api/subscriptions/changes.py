@@ -18,6 +18,7 @@ from api.subscriptions.bodies import (
     key_of_given,
 )
 from api.subscriptions.headers import MASK, merged, replaced
+from api.subscriptions.payloads import apply_payload, set_payload, shown_payload
 from api.subscriptions.sending_rows import apply_sending, check_together, set_sending, shown_sending
 from api.subscriptions.standing import Delivering
 from api.subscriptions.tables import MANUAL, SubscriptionRow, SubscriptionState
@@ -50,11 +51,13 @@ def row_of(
         enabled_at=now if body.enabled else None,
         disabled_at=None if body.enabled else now,
         paused=False,
+        transformation_version=0,
         about=body.metadata or {},
         created_at=now,
         updated_at=now,
     )
     set_sending(body, row)
+    set_payload(body.payload, row)
     check_together(row, body.headers or {})
     row.headers = _sealed_headers(sealer, row, body.headers or {})
     row.secrets = [sealed_secret(secret, row, sealer)]
@@ -101,6 +104,8 @@ def apply(patch: SubscriptionPatch, row: SubscriptionRow, *, url: str | None, se
     if "headers" in given:
         _apply_headers(patch.headers, row, sealer)
     apply_sending(patch, row)
+    if "payload" in given:
+        apply_payload(patch.payload, row)
     check_together(row, _opened_headers(sealer, row))
 
 
@@ -121,6 +126,7 @@ def replace(body: SubscriptionReplacement, row: SubscriptionRow, *, url: str, se
     row.headers = _sealed_headers(sealer, row, headers)
     set_enabled(row, body.enabled, reason=MANUAL)
     set_sending(body, row)
+    set_payload(body.payload, row)
     check_together(row, headers)
 
 
@@ -152,6 +158,8 @@ def shown(
         paused_at=row.paused_at,
         delivering=delivering,
         metadata=row.about,
+        payload=shown_payload(row),
+        transformation_version=row.transformation_version,
         version=row.version,
         created_at=row.created_at,
         updated_at=row.updated_at,

@@ -44,6 +44,13 @@ class Source(StrEnum):
     LOG = "log"
 
 
+class PayloadVersion(StrEnum):
+    """How the bodies of a replay look."""
+
+    ORIGINAL = "original"
+    CURRENT = "current"
+
+
 class ItemState(StrEnum):
     """Where one delivery of a replay stands."""
 
@@ -56,6 +63,10 @@ class ItemState(StrEnum):
     CANCELLED = "cancelled"
 
 
+Payload = Annotated[
+    PayloadVersion | None,
+    typer.Option("--payload", help="Bodies as they were at first (original), or as the subscription has them now."),
+]
 Rate = Annotated[float | None, typer.Option(metavar="N", help="Deliveries a second, at most.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say how many it would be, and do nothing.")]
 Watch = Annotated[bool, typer.Option("--watch", help="Wait for the end, with progress on stderr.")]
@@ -103,6 +114,7 @@ def replay(  # noqa: PLR0917 - a command's parameters are its options
         typer.Option("--filters", metavar="JSON", parser=_filters, help="Of the log: only such events."),
     ] = None,
     rate: Rate = None,
+    payload: Payload = None,
     dry_run: DryRun = False,
     watch: Watch = False,
     json: Json = False,
@@ -123,6 +135,7 @@ def replay(  # noqa: PLR0917 - a command's parameters are its options
       hookline replay --source log --since yesterday --subscription sub_019ab4… --watch
       hookline replay --state failed --dry-run
       hookline replay --state failed --subscription sub_019ab4… --watch
+      hookline replay --subscription sub_019ab4… --since 2h --payload current
       hookline replay --event-type user.created --since 2026-11-20T10:00:00Z --until 2026-11-20T12:00:00Z --rate 50
     """
     offsets = _offsets(from_offset, to_offset)
@@ -143,6 +156,7 @@ def replay(  # noqa: PLR0917 - a command's parameters are its options
         "offsets": offsets,
         "filters": None if filters is None else loads(filters),
         "rate_per_s": rate,
+        "payload": payload,
         "dry_run": dry_run or None,
     }
     with asked_api(organization) as api:

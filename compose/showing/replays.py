@@ -44,6 +44,7 @@ def print_replay(replay: Body) -> None:
             ("deliveries", "not counted yet" if replay["state"] == "pending" else number_of(replay["total"])),
             ("sent", number_of(replay["sent"])),
             *((name, number_of(replay[name]) if replay[name] else None) for name in _ENDS),
+            ("bodies", "as the subscription has them now" if replay.get("payload") == "current" else None),
             ("rate", f"at most {replay['rate_per_s']:g}/s"),
             ("created", exact_time_of(replay["created_at"])),
             ("started", exact_time_of(replay["started_at"])),

@@ -44,6 +44,7 @@ def attempt(**other: Any) -> dict[str, Any]:
         "duration_ms": 84, "error_kind": "http", "error": "the receiver answered 503", "worker": "worker-0",
         "url": "https://example.com/hooks", "address": "93.184.216.34:443", "next_attempt_at": None,
         "subscription_version": 3,
+        "transformation_version": 1,
         "request": {
             "headers": {"content-type": "application/json", "webhook-signature": "***"},
             "body": '{"id":"evt_1","data":{"name":"Zoë"}}', "body_encoding": "utf-8", "body_bytes": 37,

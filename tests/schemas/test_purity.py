@@ -28,6 +28,7 @@ def brought_along(module: str, *suspects: str) -> list[str]:
             "catalogue",
             "codec",
             "envelope",
+            "filters",
             "header_names",
             "headers",
             "ids",

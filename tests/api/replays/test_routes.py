@@ -76,6 +76,7 @@ async def test_a_replay_is_accepted_with_what_was_asked_for(api: httpx.AsyncClie
             "filters": None,
         },
         "rate_per_s": 20.0,
+        "payload": "original",
         **dict.fromkeys(("total", "sent", "succeeded", "failed", "held", "skipped", "cancelled"), 0),
         "created_at": body["created_at"],
         "started_at": None,
