@@ -30,6 +30,7 @@ from api.events import routes as events
 from api.events.posting import EventPosting
 from api.events.publishing import EventPublishing
 from api.idempotency.repeats import Repeats
+from api.jobs import routes as jobs
 from api.limits.taking import RateLimits
 from api.members import invitation_routes as invitations
 from api.members import routes as members
@@ -152,7 +153,7 @@ def create_app(settings: ApiSettings, kafka: KafkaSettings) -> FastAPI:
         oauth.router,  # near the front: each router before it is asked first, which took a fifth of a token's time
         *(events.router, events.batches, events_read.router, deliveries.router, stats.router),
         *(event_types.router, event_types_written.router, asyncapi.router),
-        *(replays.router, retrying.router, recovering.router, quarantine.router, health.router),
+        *(replays.router, retrying.router, recovering.router, jobs.router, quarantine.router, health.router),
         *(organizations.router, invitations.router, invitations.invited, members.router, roles.router),
         *(users.router, link_routes.verifying, link_routes.resets, me.router, sessions.router, tokens.router),
         *(applications.router, approvals.router, audit.router, pages.router),

@@ -13,6 +13,7 @@ from compose.commands import (
     audit,
     deliveries,
     events,
+    jobs,
     keys,
     members,
     quarantine,
@@ -36,7 +37,8 @@ app = typer.Typer(
 topics_app = new_group("Create and list Kafka's topics.")
 db_app = new_group("Bring PostgreSQL's tables to this release.")
 for name, group in {
-    "subscriptions": subscriptions.app, "deliveries": deliveries.app, "replays": replays.app, "events": events.app,
+    "subscriptions": subscriptions.app, "deliveries": deliveries.app, "replays": replays.app, "jobs": jobs.app,
+    "events": events.app,
     "quarantine": quarantine.app, "keys": keys.app, "tokens": tokens.app, "applications": applications.app,
     "members": members.app, "users": users.app, "audit": audit.app, "topics": topics_app, "db": db_app,
 }.items():  # fmt: skip
