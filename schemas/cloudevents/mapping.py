@@ -23,7 +23,6 @@ from schemas.cloudevents.attributes import (
 from schemas.envelope import LARGEST_EVENT_BYTES, new_event
 from schemas.errors import InvalidInput
 from schemas.headers import TRACEPARENT, is_traceparent
-from schemas.ids import EventId
 from schemas.json_reading import parsed
 from schemas.json_values import Json
 from schemas.records import Event
@@ -43,7 +42,6 @@ def event_of(
     *,
     organization_id: str | None = None,
     other_key: str | None = None,
-    event_id: EventId | None = None,
     created_at: datetime | None = None,
     catalogue: Catalogue = BUILT_IN,
     largest_bytes: int = LARGEST_EVENT_BYTES,
@@ -51,8 +49,8 @@ def event_of(
     """Return the event that a CloudEvent makes, checked and without sensitive fields.
 
     `organization_id` is that of the caller's credential, None when the extension `organizationid` says whose it is.
-    `other_key` orders it when neither partitionkey nor subject does. Its id is fresh without `event_id`; it was made at
-    the CloudEvent's `time`, else at `created_at`, else now. Raises InvalidInput, its pointer naming the attribute, or
+    `other_key` orders it when neither partitionkey nor subject does. Its id is fresh; it was made at the CloudEvent's
+    `time`, else at `created_at`, else now. Raises InvalidInput, its pointer naming the attribute, or
     what of the data does not hold.
     """
     check_not_reserved(cloud.type)
@@ -75,7 +73,7 @@ def event_of(
         )
     except InvalidInput as error:
         raise type(error)(error.detail, pointer=_pointer_of(error.pointer, key_of)) from None
-    return replace(event, id=event_id or event.id, created_at=cloud.time or created_at or event.created_at)
+    return replace(event, created_at=cloud.time or created_at or event.created_at)
 
 
 def traceparent_of(cloud: CloudEvent) -> str | None:
