@@ -29,7 +29,7 @@ def structured_of(value: Json) -> CloudEvent:
     return cloud_event(attributes, _data_of(value))
 
 
-def batch_of(value: Json) -> Sequence[Json]:
+def batch_of(value: Json) -> list[Json]:
     """Return what stands in a batch, each to be read by `structured_of`; raises InvalidInput when it is no array."""
     if not isinstance(value, list):
         raise InvalidInput("a batch of CloudEvents is a JSON array of them")
