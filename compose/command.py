@@ -13,6 +13,7 @@ from compose.commands import (
     audit,
     deliveries,
     events,
+    jobs,
     keys,
     members,
     quarantine,
@@ -37,10 +38,10 @@ app = typer.Typer(
 topics_app = new_group("Create and list Kafka's topics.")
 db_app = new_group("Bring PostgreSQL's tables to this release.")
 for name, group in {
-    "subscriptions": subscriptions.app, "deliveries": deliveries.app, "replays": replays.app, "events": events.app,
-    "quarantine": quarantine.app, "schemas": schemas.app, "keys": keys.app, "tokens": tokens.app,
-    "applications": applications.app, "members": members.app, "users": users.app, "audit": audit.app,
-    "topics": topics_app, "db": db_app,
+    "subscriptions": subscriptions.app, "deliveries": deliveries.app, "replays": replays.app, "jobs": jobs.app,
+    "events": events.app, "quarantine": quarantine.app, "schemas": schemas.app, "keys": keys.app,
+    "tokens": tokens.app, "applications": applications.app, "members": members.app, "users": users.app,
+    "audit": audit.app, "topics": topics_app, "db": db_app,
 }.items():  # fmt: skip
     app.add_typer(group, name=name)
 
@@ -241,8 +242,15 @@ def relay() -> None:
 
 @app.command()
 def publish(  # noqa: PLR0917 - a command's parameters are its options
-    type: Annotated[str, typer.Argument(help="The event's type; `hookline schemas list` has them.")],  # noqa: A002
-    data: Annotated[str, typer.Option(metavar="JSON|@FILE|-", help="A JSON object, a file's, or one a line of stdin.")],
+    type: Annotated[  # noqa: A002
+        str | None, typer.Argument(help="The event's type; `hookline schemas list` has them.")
+    ] = None,
+    data: Annotated[
+        str | None, typer.Option(metavar="JSON|@FILE|-", help="A JSON object, a file's, or one a line of stdin.")
+    ] = None,
+    file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Events, one a line: with type and data, or CloudEvents.")
+    ] = None,
     organization: Annotated[str, typer.Option(help="Whose event it is.")] = "org_default",
     key: Annotated[str | None, typer.Option(help="Events of one key keep their order.")] = None,
     previous: Annotated[str | None, typer.Option(metavar="JSON|@FILE", help="What the data was before.")] = None,
@@ -250,7 +258,7 @@ def publish(  # noqa: PLR0917 - a command's parameters are its options
     source_id: Annotated[str | None, typer.Option("--id", help="Your own id of the event, kept as source_id.")] = None,
     json: Json = False,
 ) -> None:
-    """Publish an event and print its id when Kafka has it; with `--data -` one event for each line of stdin.
+    """Publish an event and print its id when Kafka has it; with `--data -` or `--file` one event for each line.
 
     Of many, a line that does not hold is reported with its number and stops nobody; the last line says how many Kafka
     has, Ctrl-C included, and the exit code is 0 when it has all. Sensitive fields are removed.
@@ -259,13 +267,20 @@ def publish(  # noqa: PLR0917 - a command's parameters are its options
     Examples:
       hookline publish user.created --data '{"id": "user_123"}'
       hookline publish user.updated --data @after.json --previous @before.json --key user_123
-      hookline publish hookline.test --data - < events.jsonl
+      hookline publish hookline.test --data - < data.jsonl
+      hookline publish --file events.ndjson
     """
     from compose import publishing
     from compose.settings import kafka_of_command
     from producers.publisher import Publisher
 
     _log_as_command()
+    if file is not None:
+        publishing.check_alone(
+            "--file", TYPE=type, data=data, key=key, previous=previous, metadata=metadata, id=source_id
+        )
+    elif type is None or data is None:
+        raise typer.BadParameter("give TYPE and --data, or --file", param_hint="TYPE")
     if data == "-" and source_id is not None:
         raise typer.BadParameter("one id cannot name many events", param_hint="--id")
     kafka = kafka_of_command()
@@ -278,11 +293,12 @@ def publish(  # noqa: PLR0917 - a command's parameters are its options
         metadata=None if metadata is None else publishing.json_given(metadata, option="--metadata"),
         source_id=source_id,
     )
-    one = None if data == "-" else publishing.json_given(data, option="--data")
+    one = None if data in {"-", None} else publishing.json_given(str(data), option="--data")
+    lines = sys.stdin.buffer if data == "-" else None if file is None else publishing.opened(file)
     publisher = Publisher(settings=kafka, source=publishing.SOURCE)
     try:
-        if data == "-":
-            raise typer.Exit(publishing.publish_stdin(publisher, sending, as_json=json))
+        if lines is not None:
+            raise typer.Exit(publishing.publish_lines(publisher, sending, lines, as_json=json))
         event_id = publishing.publish_one(publisher, sending, one)
     finally:
         publisher.close(0.0)

@@ -11,7 +11,8 @@ from typing import Final, cast
 
 import orjson
 
-from schemas.catalogue import EventType, Schema
+from schemas.catalogue import EventType
+from schemas.checking import Schema
 from schemas.errors import InvalidInput
 from schemas.json_values import Json, check_json, escaped
 from schemas.redaction import is_sensitive_cached
@@ -40,14 +41,18 @@ _TYPES: Final = f"{', '.join(_ATTRIBUTES)}, or a union of null with one of them"
 
 
 def checked_schema(
-    value: Json, *, pointer: str = "/schema", more: frozenset[str] = frozenset()
+    value: Json,
+    *,
+    pointer: str = "/schema",
+    more: frozenset[str] = frozenset(),
+    of_fields: frozenset[str] = frozenset(),
 ) -> Mapping[str, Schema]:
     """Return `value` when it is an Avro schema that event types may have.
 
     That is a record of string, boolean, int, long (also `timestamp-micros`), float, double, array, map, enum, record,
     and unions of null with one of these. A field may be marked `"sensitivity": "personal"`, or `"secret"` when it is a
     string. At most 64 KiB of JSON, 500 fields, 10 levels. `more` names attributes that the outermost record may have
-    besides. Raises InvalidInput, with a pointer into the schema and what to do.
+    besides, `of_fields` those that fields may. Raises InvalidInput, with a pointer into the schema and what to do.
     """
     check_json(value, pointer=pointer)
     if not isinstance(value, dict) or value.get("type") != "record":
@@ -55,7 +60,7 @@ def checked_schema(
     size = len(orjson.dumps(value))
     if size > LARGEST_SCHEMA_BYTES:
         raise InvalidInput(f"has {size:,} bytes; a schema has at most {LARGEST_SCHEMA_BYTES:,}", pointer=pointer)
-    _Checking(more).named(value, pointer, namespace="", level=1)
+    _Checking(more, _OF_A_FIELD | of_fields).named(value, pointer, namespace="", level=1)
     return cast(Mapping[str, Schema], value)
 
 
@@ -64,6 +69,7 @@ class _Checking:
     """One schema being checked: the names it has used, and how many fields it has."""
 
     more: frozenset[str]
+    of_fields: frozenset[str]
     names: set[str] = field(default_factory=set)
     fields: int = 0
 
@@ -129,7 +135,7 @@ class _Checking:
             here = f"{pointer}/fields/{at}"
             if not isinstance(each, dict):
                 raise InvalidInput('must be a field: {"name": …, "type": …}', pointer=here)
-            _check_attributes(each, _OF_A_FIELD, here, "fields")
+            _check_attributes(each, self.of_fields, here, "fields")
             _check_doc(each, here)
             name = _name_of(each, here)
             if name in names:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, cast
 
-from schemas.catalogue import Schema
+from schemas.checking import Schema
 from schemas.event_schemas import BUILT_IN_ATTRIBUTES, PRIMITIVES, branch_of, checked_schema
 from schemas.json_values import Json
 

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, Final, cast
 
-from schemas.catalogue import EventType, Schema
+from schemas.catalogue import EventType
+from schemas.checking import Schema
 from schemas.marks import SENSITIVITY
 
 JsonSchema = dict[str, Any]

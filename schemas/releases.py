@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from schemas.catalogue import FOLDER, Schema
+from schemas.catalogue import FOLDER
+from schemas.checking import Schema
 
 RELEASED: Final = "released"  # the folder beside the types
 _NO_MATTER: Final = frozenset({"doc", "category", "example", "owner", "state", "version", "ordering_key", "reserved"})

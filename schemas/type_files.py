@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, cast
 
-from schemas.catalogue import EventType, EventTypeState, Schema, described
+from schemas.catalogue import EventType, EventTypeState, described
+from schemas.checking import Schema
 from schemas.errors import InvalidInput
 from schemas.event_schemas import BUILT_IN_ATTRIBUTES, checked_schema
 from schemas.evolution import check_full_transitive

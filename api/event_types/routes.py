@@ -2,15 +2,16 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Response
 
 from api.callers import may
 from api.credentials import Caller
 from api.database import Db
 from api.errors import Flaw, InvalidRequest, NotFound
 from api.event_types.bodies import EventTypeDetail, EventTypes, shown, shown_in_detail
-from api.event_types.own import own_type, own_types, own_versions
+from api.event_types.own import event_type_in, own_row, own_types, own_versions
 from api.permissions import Permission
+from api.preconditions import etag_of
 from api.problems import documented
 from api.requests import JsonRoute
 from schemas.catalogue import EventTypeState, catalogue
@@ -41,12 +42,13 @@ async def list_event_types(
 
 
 @router.get("/{name}", operation_id="get_event_type", responses=documented(404, 422))
-async def get_event_type(name: str, caller: CatalogueReader, db: Db) -> EventTypeDetail:
+async def get_event_type(name: str, caller: CatalogueReader, db: Db, response: Response) -> EventTypeDetail:
     """Show one event type: what its data may be, which of it is personal or secret, and what receivers get."""
     built_in = catalogue().get(name)
     if built_in is not None:
         return shown_in_detail(built_in, sorted(released_of(name), reverse=True) or None)
-    own = await own_type(db, caller.organization_id, name)
-    if own is None:
+    row = await own_row(db, caller.organization_id, name)
+    if row is None:
         raise NotFound("the catalogue has no event type of this name")
-    return shown_in_detail(own, await own_versions(db, caller.organization_id, name))
+    response.headers["ETag"] = etag_of(row.revision)
+    return shown_in_detail(event_type_in(row), await own_versions(db, caller.organization_id, name))

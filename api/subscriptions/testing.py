@@ -5,7 +5,6 @@ when it has the outcome. It is sent once, also to a disabled or paused subscript
 """
 
 import asyncio
-from concurrent.futures import Future
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Annotated, Any, Final
@@ -28,14 +27,16 @@ from api.problems import documented
 from api.requests import JsonBody, JsonRoute
 from api.services import AllServices
 from api.subscriptions.finding import PATH, found
-from api.subscriptions.tables import SubscriptionRow
+from api.subscriptions.tables import SubscriptionRow, record_of
 from producers.errors import ProducingError
-from producers.records import Outgoing, RecordProducer
+from producers.handover import LoopProducer
+from producers.records import Outgoing
 from schemas.catalogue import TEST_EVENT, Catalogue
 from schemas.codec import encode
-from schemas.envelope import body_of, new_event
+from schemas.envelope import new_event
 from schemas.headers import delivery_headers
 from schemas.ids import DeliveryId, OrganizationId, SubscriptionId, delivery_id_of, made_at
+from schemas.payloads import PayloadSource, payload_of
 from schemas.records import NOWHERE, Delivery, Event
 from schemas.topics import DELIVER
 
@@ -103,11 +104,11 @@ async def send_test(
     async with tenant_transaction_of(services.engine, caller.organization_id) as db:
         known = await catalogue_knowing(db, caller.organization_id, asked.event_type or TEST_EVENT)
         event = _event_of(asked, caller.organization_id, known, largest_bytes=services.settings.largest_event_bytes)
-        raw = body_of(event)
+        source = PayloadSource.of(event, known.get(event.type, caller.organization_id))
         subscription = await found(db, caller, subscription_id)
-        db.add(_row_of(event, raw))
-    delivery = _delivery_of(event, raw, subscription)
-    await _publish(services.publishing.records, delivery)
+        db.add(_row_of(event, source.full))
+    delivery = _delivery_of(event, source, subscription)
+    await _publish(services.publishing.producer, delivery)
     attempt = await services.outcomes.wait(
         delivery.id,
         partial(_attempt_of, services.engine, caller.organization_id, delivery.id),
@@ -115,7 +116,7 @@ async def send_test(
     )
     if attempt is None:
         return JSONResponse({"delivery_id": delivery.id}, 202)
-    return TestedBody(**dict(shown_attempt(attempt, body=raw)), delivery_id=delivery.id)
+    return TestedBody(**dict(shown_attempt(attempt, body=delivery.body)), delivery_id=delivery.id)
 
 
 def _event_of(body: NewTest, organization_id: OrganizationId, known: Catalogue, *, largest_bytes: int) -> Event:
@@ -143,37 +144,30 @@ def _row_of(event: Event, raw: bytes) -> EventRow:
     )
 
 
-def _delivery_of(event: Event, raw: bytes, subscription: SubscriptionRow) -> Delivery:
+def _delivery_of(event: Event, source: PayloadSource, subscription: SubscriptionRow) -> Delivery:
     subscription_id = SubscriptionId(subscription.id)
+    delivery_id = delivery_id_of(event.id, subscription_id)
     return Delivery(
-        id=delivery_id_of(event.id, subscription_id),
+        id=delivery_id,
         event_id=event.id,
         event_type=event.type,
         organization_id=event.organization_id,
         subscription_id=subscription_id,
         subscription_version=subscription.version,
-        body=raw,
+        body=payload_of(record_of(subscription).payload).body(source, delivery_id=delivery_id),
         event_position=NOWHERE,
         event_created_at=event.created_at,
         due_at=datetime.now(UTC),
+        transformation_version=subscription.transformation_version,
         is_test=True,
     )
 
 
-async def _publish(producer: RecordProducer, delivery: Delivery) -> None:
+async def _publish(producer: LoopProducer, delivery: Delivery) -> None:
     record = Outgoing(DELIVER, delivery.subscription_id.encode(), encode(delivery), delivery_headers(delivery))
-    reported: Future[None] = Future()
-
-    def report(error: ProducingError | None) -> None:
-        if error is None:
-            reported.set_result(None)
-        else:
-            reported.set_exception(error)
-
     try:
-        producer.produce(record, report, wait_s=0)  # a full queue must not hold up the loop
-        # Shielded: what is cancelled here the producer's thread could not settle.
-        await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(reported)), _REPORTED_WITHIN_S)
+        async with asyncio.timeout(_REPORTED_WITHIN_S):
+            await producer.send([record])
     except (ProducingError, TimeoutError) as error:
         raise Unavailable("Kafka did not take the test in time; it may still be sent") from error
 

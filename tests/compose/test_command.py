@@ -21,6 +21,7 @@ COMMANDS = [
     ("subscriptions", "change"), ("subscriptions", "pause"), ("subscriptions", "resume"), ("subscriptions", "delete"),
     ("deliveries", "list"), ("deliveries", "show"), ("deliveries", "retry"),
     ("dead-letters",), ("replay",), ("replays", "list"), ("replays", "show"), ("replays", "cancel"),
+    ("replays", "pause"), ("replays", "resume"), ("jobs", "list"), ("jobs", "show"),
     ("events", "list"), ("events", "show"), ("events", "tail"), ("stats",), ("quarantine", "list"),
     ("quarantine", "show"), ("quarantine", "retry"), ("keys", "status"), ("keys", "rotate"),
 ]  # fmt: skip

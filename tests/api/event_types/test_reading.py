@@ -10,6 +10,8 @@ from schemas.catalogue import catalogue
 from schemas.releases import released_of
 from tests.api.problem import problem_of
 
+pytestmark = pytest.mark.postgres
+
 PATH = "/api/v1/event-types"
 LISTED = {
     *("name", "category", "description", "owner", "state", "version", "built_in", "reserved", "ordering_key"),
@@ -17,13 +19,13 @@ LISTED = {
 }
 
 
-async def test_it_is_listed_by_name_and_each_shown_with_all_that_is_derived(bare_api: httpx.AsyncClient) -> None:
-    page = (await bare_api.get(PATH)).json()
+async def test_it_is_listed_by_name_and_each_shown_with_all_that_is_derived(api: httpx.AsyncClient) -> None:
+    page = (await api.get(PATH)).json()
     assert [item["name"] for item in page["data"]] == list(catalogue())
     assert (page["next_cursor"], page["has_more"]) == (None, False)
     for item in page["data"]:
         assert set(item) == LISTED
-        shown = (await bare_api.get(f"{PATH}/{item['name']}")).json()
+        shown = (await api.get(f"{PATH}/{item['name']}")).json()
         assert {name: shown.pop(name) for name in LISTED} == item
         assert shown.pop("versions") == [*reversed(released_of(item["name"]))]
         assert shown["webhook"]["data"] == item["example"]
@@ -31,8 +33,8 @@ async def test_it_is_listed_by_name_and_each_shown_with_all_that_is_derived(bare
         assert set(shown) == {"webhook"}
 
 
-async def test_marks_are_shown_as_paths(bare_api: httpx.AsyncClient) -> None:
-    shown = (await bare_api.get(f"{PATH}/user.password_reset_requested")).json()
+async def test_marks_are_shown_as_paths(api: httpx.AsyncClient) -> None:
+    shown = (await api.get(f"{PATH}/user.password_reset_requested")).json()
     assert (shown["personal"], shown["secret"]) == (["/email", "/ip_address"], ["/reset_link"])
     assert (shown["category"], shown["owner"], shown["ordering_key"]) == ("user", "identity", "id")
     assert (shown["built_in"], shown["reserved"], shown["state"], shown["version"]) == (True, False, "active", 1)
@@ -47,10 +49,8 @@ async def test_marks_are_shown_as_paths(bare_api: httpx.AsyncClient) -> None:
         ({"state": "active"}, len(catalogue())),
     ],
 )
-async def test_it_is_filtered_by_category_and_state(
-    bare_api: httpx.AsyncClient, asked: dict[str, str], count: int
-) -> None:
-    found = (await bare_api.get(PATH, params=asked)).json()["data"]
+async def test_it_is_filtered_by_category_and_state(api: httpx.AsyncClient, asked: dict[str, str], count: int) -> None:
+    found = (await api.get(PATH, params=asked)).json()["data"]
     assert len(found) == count
     assert all({name: item[name] for name in asked} == asked for item in found)
 
@@ -65,9 +65,9 @@ async def test_it_is_filtered_by_category_and_state(
     ],
 )
 async def test_what_is_no_category_or_state_is_refused(
-    bare_api: httpx.AsyncClient, asked: dict[str, str], said: str
+    api: httpx.AsyncClient, asked: dict[str, str], said: str
 ) -> None:
-    document = problem_of(await bare_api.get(PATH, params=asked), 422)
+    document = problem_of(await api.get(PATH, params=asked), 422)
     flaws: Any = document["errors"]
     (flaw,) = flaws
     assert flaw["parameter"] == next(iter(asked))
@@ -75,5 +75,5 @@ async def test_what_is_no_category_or_state_is_refused(
 
 
 @pytest.mark.parametrize("name", ["user.none", "user", "*", "user.created.1", "..", "%2e%2e%2fuser.created"])
-async def test_what_is_no_type_is_not_found(bare_api: httpx.AsyncClient, name: str) -> None:
-    problem_of(await bare_api.get(f"{PATH}/{name}"), 404)
+async def test_what_is_no_type_is_not_found(api: httpx.AsyncClient, name: str) -> None:
+    problem_of(await api.get(f"{PATH}/{name}"), 404)
