@@ -98,6 +98,7 @@ def run_projector() -> None:
 
     It is ready when it has partitions and knows where to begin.
     """
+    from api.event_types.knowing import KnownEventTypes
     from api.mail.sending import MailSender
     from api.oauth.keeping import KeyKeeper
     from api.projection.days import DayKeeper
@@ -111,9 +112,11 @@ def run_projector() -> None:
     mails, keys = MailSender(ApiSettings()), KeyKeeper(ApiSettings())  # before Kafka: no setting gets better by waiting
 
     async def projecting() -> None:
+        event_types = KnownEventTypes(settings.database_url)
         projector = Projector(
             settings.database_url,
             kafka.client_config(),
+            catalogue=event_types.catalogue,
             limits=settings.limits,
             group=settings.projector_group,
             slot=of_processes.worker_slot,
@@ -126,7 +129,7 @@ def run_projector() -> None:
         sweeper = Sweeper(settings.database_url)
         _stop_on_signal(projector.stop)
         # What runs for as long as the projection does: it is cancelled when that has stopped.
-        beside = (keeper.run(), runner.run(), mails.run(), sweeper.run(), keys.run())
+        beside = (event_types.run(), keeper.run(), runner.run(), mails.run(), sweeper.run(), keys.run())
         await _with_beside(projector.run(), *beside, _then(projector.placed.wait(), ready))
 
     with _ready_file() as ready, _metrics_server(of_processes), _stop_signals() as stopping:
