@@ -18,6 +18,7 @@ from compose.commands import (
     members,
     quarantine,
     replays,
+    schemas,
     stats,
     subscriptions,
     tokens,
@@ -38,9 +39,9 @@ topics_app = new_group("Create and list Kafka's topics.")
 db_app = new_group("Bring PostgreSQL's tables to this release.")
 for name, group in {
     "subscriptions": subscriptions.app, "deliveries": deliveries.app, "replays": replays.app, "jobs": jobs.app,
-    "events": events.app,
-    "quarantine": quarantine.app, "keys": keys.app, "tokens": tokens.app, "applications": applications.app,
-    "members": members.app, "users": users.app, "audit": audit.app, "topics": topics_app, "db": db_app,
+    "events": events.app, "quarantine": quarantine.app, "schemas": schemas.app, "keys": keys.app,
+    "tokens": tokens.app, "applications": applications.app, "members": members.app, "users": users.app,
+    "audit": audit.app, "topics": topics_app, "db": db_app,
 }.items():  # fmt: skip
     app.add_typer(group, name=name)
 
@@ -84,6 +85,7 @@ def hookline(
                   hookline doctor
     Manage:       hookline subscriptions list       inspect: hookline events tail, hookline deliveries list
     Send again:   hookline dead-letters             then:    hookline replay --state failed --watch
+    Event types:  hookline schemas list              a change: hookline schemas check, hookline schemas diff
     Who may call: hookline tokens add billing --scope events:publish     hookline members invite ada@example.com
     In production: hookline topics apply && hookline db upgrade
                   hookline api | worker | mover | projector | relay      (one process each)
@@ -241,7 +243,7 @@ def relay() -> None:
 @app.command()
 def publish(  # noqa: PLR0917 - a command's parameters are its options
     type: Annotated[  # noqa: A002
-        str | None, typer.Argument(help="The event's type; `hookline event-types` lists them.")
+        str | None, typer.Argument(help="The event's type; `hookline schemas list` has them.")
     ] = None,
     data: Annotated[
         str | None, typer.Option(metavar="JSON|@FILE|-", help="A JSON object, a file's, or one a line of stdin.")
@@ -311,7 +313,7 @@ def event_types(
     name: Annotated[str | None, typer.Argument(help="One type, with its schema and an example.")] = None,
     json: Json = False,
 ) -> None:
-    """List the event types, or show one with its fields and an example.
+    """List the event types, or show one: short for `hookline schemas list` and `hookline schemas show`.
 
     \b
     Examples:
@@ -319,13 +321,10 @@ def event_types(
       hookline event-types user.created
       hookline event-types --json
     """
-    from compose.printing import print_event_type, print_event_types
-    from schemas.catalogue import catalogue, event_type_of
-
     if name is None:
-        print_event_types(catalogue().values(), as_json=json)
+        schemas.list_(json=json)
     else:
-        print_event_type(event_type_of(name, pointer=""), as_json=json)
+        schemas.show(name, json=json)
 
 
 @app.command()
