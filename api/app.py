@@ -104,7 +104,7 @@ def create_app(settings: ApiSettings, kafka: KafkaSettings) -> FastAPI:
             sealer=sealer,
             engine=engine,
             publishing=publishing,
-            posting=EventPosting(engine, publishing, metrics, largest_bytes=settings.largest_event_bytes),
+            posting=EventPosting(engine, publishing, metrics),
             metrics=metrics,
             ready=ReadyChecks(engine, kafka),
             outcomes=Outcomes(settings.database_url),
@@ -128,7 +128,7 @@ def create_app(settings: ApiSettings, kafka: KafkaSettings) -> FastAPI:
             uses.stop()
             await counting
             await limits.close()
-            await asyncio.to_thread(publishing.close)
+            publishing.close()
             await engine.dispose()
 
     app = FastAPI(
@@ -147,10 +147,10 @@ def create_app(settings: ApiSettings, kafka: KafkaSettings) -> FastAPI:
     app.add_middleware(Access, metrics=metrics)
     problems.add_handlers(app)
     for router in (
+        # First what is asked most: each router before it is asked first, which took a fifth of a token's time.
+        *(events.router, events.batches, events.streams, oauth.router),
         *(subscriptions.router, bulk.router, actions.router, testing.router, lag.router),
-        oauth.router,  # near the front: each router before it is asked first, which took a fifth of a token's time
-        *(events.router, events.batches, events_read.router, deliveries.router, stats.router),
-        *(event_types.router, event_types_written.router),
+        *(events_read.router, deliveries.router, stats.router, event_types.router, event_types_written.router),
         *(replays.router, retrying.router, recovering.router, quarantine.router, health.router),
         *(organizations.router, invitations.router, invitations.invited, members.router, roles.router),
         *(users.router, link_routes.verifying, link_routes.resets, me.router, sessions.router, tokens.router),

@@ -10,6 +10,7 @@ from confluent_kafka import Message as KafkaMessage
 
 from processors.agents import Agents
 from processors.app import new_app
+from processors.converting import Converter, turn_of
 from processors.delivering import Deliverer
 from processors.endpoints import Endpoints
 from processors.errors import WorkerError
@@ -38,6 +39,7 @@ from schemas.topics import DELIVER, REPLAY
 log = structlog.get_logger("processors.worker")
 
 MOST_ROUTED_AT_ONCE: Final = 200
+MOST_CONVERTED_AT_ONCE: Final = 200
 _FLUSH_S: Final = 5.0
 VERSION: Final = "0.1.0"
 
@@ -107,6 +109,7 @@ async def run_worker(
     )
     agents = Agents(
         routing=_routing(settings, router, lambda: cast(Flow, app.consumer), failure),
+        converting=_converting(settings, Converter(producer), lambda: cast(Flow, app.consumer), failure),
         delivering=lanes.of(DELIVER, deliverer, index, lambda: cast(Flow, app.consumer)),
         replaying=lanes.of(REPLAY, deliverer, index, lambda: cast(Flow, app.consumer)),
     )
@@ -154,6 +157,20 @@ def _routing(settings: WorkerSettings, router: Router, flow: Callable[[], Flow],
         most_bytes=settings.most_held_event_bytes,
         most_bytes_in_all=settings.most_held_event_bytes,
         turn_of=organization_of,
+        on_failure=failure.note,
+    )
+
+
+def _converting(
+    settings: WorkerSettings, converter: Converter, flow: Callable[[], Flow], failure: "_Failure"
+) -> Intake:
+    return Intake(
+        converter.convert,
+        flow=flow,
+        most_at_once=MOST_CONVERTED_AT_ONCE,
+        most_records=settings.most_held_records,
+        most_bytes=settings.most_held_bytes,
+        turn_of=turn_of,
         on_failure=failure.note,
     )
 

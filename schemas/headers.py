@@ -33,13 +33,14 @@ _MICROSECOND: Final = timedelta(microseconds=1)
 def event_headers(event: Event, *, source: str, traceparent: str | None = None) -> Headers:
     """Return the CloudEvents 1.0 attributes of an event (Kafka protocol binding 1.0.2, 3.2.4: `ce_` and UTF-8).
 
-    And whose it is, so that organizations take turns in routing before anybody decodes it.
+    `source` stands in for an event's own. And whose it is, so that organizations take turns in routing before anybody
+    decodes it.
     """
     headers = [
         ("ce_specversion", b"1.0"),
         ("ce_id", event.id.encode()),
         ("ce_type", event.type.encode()),
-        ("ce_source", source.encode()),
+        ("ce_source", (event.source or source).encode()),
         ("ce_time", event.created_at.isoformat().encode()),
         (ORGANIZATION, event.organization_id.encode()),
     ]

@@ -59,6 +59,12 @@ class NewEvents(JsonBody):
     )
 
 
+class EventBatch(JsonBody):
+    """A batch as it is read: each of its events by itself, later."""
+
+    events: list[JsonObject] = Field(min_length=1, max_length=MOST_EVENTS)
+
+
 class PublishedEvent(BaseModel):
     """An event that Kafka has."""
 

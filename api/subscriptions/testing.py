@@ -5,7 +5,6 @@ when it has the outcome. It is sent once, also to a disabled or paused subscript
 """
 
 import asyncio
-from concurrent.futures import Future
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Annotated, Any, Final
@@ -30,7 +29,8 @@ from api.services import AllServices
 from api.subscriptions.finding import PATH, found
 from api.subscriptions.tables import SubscriptionRow, record_of
 from producers.errors import ProducingError
-from producers.records import Outgoing, RecordProducer
+from producers.handover import LoopProducer
+from producers.records import Outgoing
 from schemas.catalogue import TEST_EVENT, Catalogue
 from schemas.codec import encode
 from schemas.envelope import new_event
@@ -108,7 +108,7 @@ async def send_test(
         subscription = await found(db, caller, subscription_id)
         db.add(_row_of(event, source.full))
     delivery = _delivery_of(event, source, subscription)
-    await _publish(services.publishing.records, delivery)
+    await _publish(services.publishing.producer, delivery)
     attempt = await services.outcomes.wait(
         delivery.id,
         partial(_attempt_of, services.engine, caller.organization_id, delivery.id),
@@ -163,20 +163,11 @@ def _delivery_of(event: Event, source: PayloadSource, subscription: Subscription
     )
 
 
-async def _publish(producer: RecordProducer, delivery: Delivery) -> None:
+async def _publish(producer: LoopProducer, delivery: Delivery) -> None:
     record = Outgoing(DELIVER, delivery.subscription_id.encode(), encode(delivery), delivery_headers(delivery))
-    reported: Future[None] = Future()
-
-    def report(error: ProducingError | None) -> None:
-        if error is None:
-            reported.set_result(None)
-        else:
-            reported.set_exception(error)
-
     try:
-        producer.produce(record, report, wait_s=0)  # a full queue must not hold up the loop
-        # Shielded: what is cancelled here the producer's thread could not settle.
-        await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(reported)), _REPORTED_WITHIN_S)
+        async with asyncio.timeout(_REPORTED_WITHIN_S):
+            await producer.send([record])
     except (ProducingError, TimeoutError) as error:
         raise Unavailable("Kafka did not take the test in time; it may still be sent") from error
 
