@@ -21,6 +21,7 @@ from api.callers import Callers
 from api.credentials import DEVELOPMENT_SESSION_COOKIE, SESSION_COOKIE, CredentialKind
 from api.database import engine_of
 from api.deliveries import routes as deliveries
+from api.dry_runs import routes as dry_runs
 from api.events import reading as events_read
 from api.events import routes as events
 from api.events.posting import EventPosting
@@ -140,7 +141,7 @@ def create_app(settings: ApiSettings, kafka: KafkaSettings) -> FastAPI:
     app.add_middleware(Access, metrics=metrics)
     problems.add_handlers(app)
     for router in (
-        *(subscriptions.router, bulk.router, actions.router, testing.router, lag.router),
+        *(subscriptions.router, bulk.router, actions.router, testing.router, lag.router, dry_runs.router),
         oauth.router,  # near the front: each router before it is asked first, which took a fifth of a token's time
         *(events.router, events.batches, events.types, events_read.router, deliveries.router, stats.router),
         *(replays.router, retrying.router, recovering.router, quarantine.router, health.router),
