@@ -10,6 +10,7 @@ from typing import Final
 
 import orjson
 
+from processors.event_types import EventChecks
 from processors.filtering import Failures, takers
 from processors.index import SubscriptionIndex
 from processors.intake import Taken
@@ -141,10 +142,12 @@ class Router:
         schedule_version: str,
         failures: Failures,
         catalogue: Catalogue = BUILT_IN,
+        checks: EventChecks | None = None,
     ) -> None:
-        """Begin; `catalogue` says which fields are masked."""
+        """Begin; `catalogue` says which fields are masked. Without `checks` events of any type are routed."""
         self._catalogue = catalogue
         self._index = index
+        self._checks = checks
         self._failures = failures
         self._producer = producer
         self._schedule_version = schedule_version
@@ -153,6 +156,8 @@ class Router:
         """Publish what the event in `taken` owes; return when the brokers have it."""
         try:
             event = checked_event(taken.value)
+            if self._checks is not None:
+                await self._checks.check(event)
             wanting = self._index.wanting(event.organization_id, event.type)
             owed = deliveries_of(
                 event,

@@ -13,6 +13,7 @@ from processors.app import new_app
 from processors.delivering import Deliverer
 from processors.endpoints import Endpoints
 from processors.errors import WorkerError
+from processors.event_types import EventChecks
 from processors.filtering import FailureReports
 from processors.index import IndexFollower, SubscriptionIndex
 from processors.intake import Flow, Intake
@@ -25,9 +26,11 @@ from processors.sending import Sender
 from processors.settings import WorkerSettings
 from processors.skipping import Finished, OutcomeTail
 from processors.watchdog import Watchdog
+from producers.event_types import EventTypesFollower
 from producers.handover import Handover, LoopProducer
 from producers.records import RecordProducer
 from producers.settings import KafkaSettings
+from schemas.catalogue import Catalogue
 from schemas.codec import UnreadableRecord
 from schemas.records import Position
 from schemas.topics import DELIVER, REPLAY
@@ -60,6 +63,7 @@ async def run_worker(
     on_unreadable = _quarantine_in_background(producer, failure)
     follower = IndexFollower(index, kafka.client_config(), handover, on_unreadable=on_unreadable)
     of_rounds = rounds_follower(rounds, kafka.client_config(), handover, on_unreadable=on_unreadable)
+    of_types = EventTypesFollower(Catalogue(), kafka.client_config(), handover, on_unreadable=on_unreadable)
     app = new_app(settings, kafka)
     finished = Finished()
     sender = Sender(
@@ -69,7 +73,14 @@ async def run_worker(
         user_agent=f"Hookline/{VERSION}",
     )
     reports = FailureReports(producer.send, on_failure=failure.note)
-    router = Router(index, producer, schedule_version=settings.retry_waits.version, failures=reports)
+    router = Router(
+        index,
+        producer,
+        schedule_version=settings.retry_waits.version,
+        failures=reports,
+        catalogue=of_types.catalogue,
+        checks=EventChecks(of_types.catalogue, of_types.caught_up),
+    )
     deliverer = Deliverer(
         follower,
         Endpoints(sealer),
@@ -85,8 +96,15 @@ async def run_worker(
     def assigned() -> list[tuple[str, int]]:
         return [(tp.topic, tp.partition) for tp in tuple(app.consumer.assignment())]
 
-    tail = OutcomeTail(kafka.client_config(), finished)
-    lanes = Lanes(settings, kafka, producer, handover, tail=tail, assigned=assigned, on_failure=failure.note)
+    lanes = Lanes(
+        settings,
+        kafka,
+        producer,
+        handover,
+        tail=OutcomeTail(kafka.client_config(), finished),
+        assigned=assigned,
+        on_failure=failure.note,
+    )
     agents = Agents(
         routing=_routing(settings, router, lambda: cast(Flow, app.consumer), failure),
         delivering=lanes.of(DELIVER, deliverer, index, lambda: cast(Flow, app.consumer)),
@@ -102,7 +120,7 @@ async def run_worker(
     )
 
     async def live() -> None:
-        await asyncio.gather(follower.start(), of_rounds.start())
+        await asyncio.gather(follower.start(), of_rounds.start(), of_types.start())
         log.info("index.ready", subscriptions=len(index), rounds=len(rounds))
         lanes.start()
         await app.start()
@@ -120,7 +138,7 @@ async def run_worker(
         log.info("worker.stopped", cut_off=cut)
     finally:
         await app.stop()
-        await asyncio.gather(follower.stop(), of_rounds.stop())
+        await asyncio.gather(follower.stop(), of_rounds.stop(), of_types.stop())
         await lanes.stop()
         await sender.close()
         records.close(_FLUSH_S)  # on the loop: reports settle its futures

@@ -6,7 +6,7 @@ masked. `secret`: a text that must not leave; it is replaced by `***` wherever t
 
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, cast
 
 Path = tuple[str, ...]  # names from data on; `*` stands for each item of an array and each value of a map
 
@@ -51,13 +51,13 @@ class _Walk:
                 for branch in schema:
                     yield from self.marked(branch, at, within)
             case {"type": "record"}:
-                yield from self._of_record(schema, at, within)
+                yield from self._of_record(cast(Mapping[str, Any], schema), at, within)
             case {"type": "array", "items": inner} | {"type": "map", "values": inner}:
                 yield from self.marked(inner, (*at, EACH), within)
             case {"type": inner}:
                 yield from self.marked(inner, at, within)
 
-    def _of_record(self, record: Mapping[Any, Any], at: Path, within: tuple[str, ...]) -> Iterator[Path]:
+    def _of_record(self, record: Mapping[str, Any], at: Path, within: tuple[str, ...]) -> Iterator[Path]:
         name = str(record.get("name"))
         self._named[name] = record
         for field in record.get("fields", ()):

@@ -18,6 +18,13 @@ _STAR_TOO_EARLY: Final = re.compile(r"[a-z0-9_.*]*\*[a-z0-9_.]*\.[a-z0-9_.*]+")
 
 def checked_pattern(pattern: str, known_types: Iterable[str]) -> str:
     """Return `pattern` when it is one and can match one of `known_types`; raises InvalidInput saying what to do."""
+    check_pattern(pattern)
+    check_matches(pattern, known_types)
+    return pattern
+
+
+def check_pattern(pattern: str) -> None:
+    """Raise InvalidInput, saying what to do, unless it is a pattern, whatever types there are."""
     if not _PATTERN.fullmatch(pattern) or len(pattern) > LONGEST_PATTERN:
         if len(pattern) <= LONGEST_PATTERN and _STAR_TOO_EARLY.fullmatch(pattern):
             raise InvalidInput(
@@ -25,9 +32,13 @@ def checked_pattern(pattern: str, known_types: Iterable[str]) -> str:
                 ' such as {"suffix": {"type": ".created"}}'
             )
         raise InvalidInput(f"{pattern[:60]!r} is no event type: write a name such as user.created, user.* or *")
+
+
+def check_matches(pattern: str, known_types: Iterable[str], *, pointer: str = "") -> None:
+    """Raise InvalidInput unless a pattern matches one of these types."""
     if not any(matches(pattern, known) for known in known_types):
-        raise InvalidInput(f"{pattern!r} matches no event type; the catalogue has them all (hookline event-types)")
-    return pattern
+        detail = f"{pattern!r} matches no event type; the catalogue has them all (hookline event-types)"
+        raise InvalidInput(detail, pointer=pointer)
 
 
 def matches(pattern: str, event_type: str) -> bool:

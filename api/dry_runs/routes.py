@@ -27,7 +27,7 @@ from api.services import AllServices, Services
 from api.subscriptions.finding import PATH, found
 from api.subscriptions.payloads import PayloadSettings, text_of
 from api.subscriptions.tables import record_of
-from schemas.catalogue import BUILT_IN, Catalogue
+from schemas.catalogue import Catalogue
 from schemas.filters import checked_filters, filters_of
 from schemas.ids import OrganizationId, SubscriptionId, new_subscription_id
 from schemas.json_values import Json
@@ -66,7 +66,7 @@ async def dry_run(*, body: DryRun, caller: Reader, services: AllServices, reques
         subscription_id=new_subscription_id(),
         filters=filters_of(_filters_text(body.filters)),
         payload=payload_of(_payload_text(body.payload)),
-        catalogue=BUILT_IN,
+        catalogue=services.catalogue,
     )
     asked = Asked(body.event_types, body.since, body.limit)
     return await _tried(judge, asked, caller=caller, services=services, request=request)
@@ -94,7 +94,7 @@ async def dry_run_saved(
         subscription_id=SubscriptionId(saved.id),
         filters=filters_of(_filters_text(wanted.filters) if "filters" in given else saved.filters),
         payload=payload_of(_payload_text(wanted.payload) if "payload" in given else saved.payload),
-        catalogue=BUILT_IN,
+        catalogue=services.catalogue,
     )
     event_types = wanted.event_types if "event_types" in given else saved.event_types
     asked = Asked(event_types, wanted.since, wanted.limit)

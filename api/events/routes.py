@@ -1,4 +1,4 @@
-"""`POST /api/v1/events` and its batch, and the catalogue of event types."""
+"""`POST /api/v1/events` and its batch."""
 
 from http import HTTPStatus
 from typing import Annotated
@@ -7,32 +7,26 @@ from fastapi import APIRouter, Header, Request
 
 from api.callers import may
 from api.credentials import Caller
-from api.errors import NotFound, Refusal
+from api.errors import Refusal
 from api.events.bodies import (
     EventError,
     EventResult,
     EventResults,
-    EventTypeBody,
-    EventTypes,
     NewEvent,
     NewEvents,
     PublishedEvent,
-    shown,
 )
 from api.events.posting import Outcome
 from api.permissions import Permission, RateClass
 from api.problems import Problem, document_of, documented, request_id_of
-from api.requests import BatchRoute, CatalogueRoute, JsonRoute
+from api.requests import BatchRoute, JsonRoute
 from api.services import AllServices
-from schemas.catalogue import catalogue
 from schemas.headers import is_traceparent
 
 router = APIRouter(prefix="/api/v1", tags=["events"], route_class=JsonRoute, responses=documented(401, 422))
 batches = APIRouter(prefix="/api/v1", tags=["events"], route_class=BatchRoute, responses=documented(401, 422))
-types = APIRouter(prefix="/api/v1", tags=["events"], route_class=CatalogueRoute, responses=documented(401, 422))
 
 Publishing = Annotated[Caller, may(Permission.EVENTS_PUBLISH)]
-CatalogueReader = Annotated[Caller, may(Permission.EVENT_TYPES_READ)]
 _with_body = documented(400, 409, 413, 415, 503)
 
 TraceParent = Annotated[str | None, Header(description="W3C Trace Context; goes with the event to its receivers.")]
@@ -75,18 +69,3 @@ def _result(index: int, outcome: Outcome, request: Request) -> EventResult | Eve
         return EventResult(index=index, id=outcome)
     document = document_of(outcome, request_id=request_id_of(request), status=int(outcome.status))
     return EventError(index=index, error=Problem(document))
-
-
-@types.get("/event-types", operation_id="list_event_types")
-async def list_event_types(_: CatalogueReader) -> EventTypes:
-    """List every event type, by name."""
-    return EventTypes(data=[shown(event_type) for event_type in catalogue().values()])
-
-
-@types.get("/event-types/{name}", operation_id="get_event_type", responses=documented(404))
-async def get_event_type(name: str, _: CatalogueReader) -> EventTypeBody:
-    """Show one event type."""
-    found = catalogue().get(name)
-    if found is None:
-        raise NotFound("the catalogue has no event type of this name")
-    return shown(found)

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Query, Request, Response
 from api.callers import may
 from api.credentials import Caller
 from api.database import Db
+from api.event_types.matching import check_patterns
 from api.lists import Cursor, Limit, Page, id_after, page_of
 from api.parameters import WITHOUT_NUL
 from api.permissions import Permission
@@ -64,6 +65,7 @@ async def create_subscription(
 ) -> SubscriptionWithSecret:
     """Make a subscription. Its secret is in this answer and in no other."""
     url = await checked_endpoint(body.url, development=services.settings.development, ports=services.settings.ports)
+    await check_patterns(db, caller.organization_id, body.event_types)
     row, secret = row_of(body, url=url, organization_id=caller.organization_id, sealer=services.sealer)
     await tables.stored(db, row)
     response.headers["Location"] = f"{PATH}/{row.id}"
@@ -132,6 +134,7 @@ async def replace_subscription(
 ) -> SubscriptionBody:
     """Replace all of a subscription but its secret: what the body leaves out gets its default."""
     url = await checked_endpoint(body.url, development=services.settings.development, ports=services.settings.ports)
+    await check_patterns(db, caller.organization_id, body.event_types)
     row = await found_to_change(db, caller, subscription_id, request)
     replace(body, row, url=url, sealer=services.sealer)
     await tables.stored(db, row)
@@ -158,6 +161,7 @@ async def change_subscription(
     url = None
     if "url" in body.model_fields_set:  # before the row is locked: resolving a name may take seconds
         url = await checked_endpoint(body.url, development=services.settings.development, ports=services.settings.ports)
+    await check_patterns(db, caller.organization_id, body.event_types)
     row = await found_to_change(db, caller, subscription_id, request)
     if body.model_fields_set:
         apply(body, row, url=url, sealer=services.sealer)

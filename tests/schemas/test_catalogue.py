@@ -2,6 +2,7 @@
 
 import json
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,20 @@ import pytest
 from hypothesis import given
 
 from schemas import catalogue as module
-from schemas.catalogue import TEST_EVENT, EventType, UnknownEventType, catalogue, check_not_reserved, event_type_of
+from schemas import checking
+from schemas.catalogue import (
+    TEST_EVENT,
+    Catalogue,
+    EventType,
+    UnknownEventType,
+    catalogue,
+    check_not_reserved,
+    event_type_of,
+)
 from schemas.errors import InvalidInput
+from schemas.ids import OrganizationId
 from schemas.json_values import Json
+from schemas.records import EventTypeDefinition
 from tests.schemas.drawn import json_objects
 
 FOLDER = Path(module.__file__).parent / "event_types"
@@ -146,7 +158,7 @@ def fields_of(schema: Any) -> list[Any]:
 
 def known(kind: Any) -> bool:
     if isinstance(kind, str):
-        return kind in module._PRIMITIVES
+        return kind in checking._PRIMITIVES
     if kind["type"] == "record":
         return all(known(field["type"]) for field in kind["fields"])
     return kind["type"] in {"array", "map"} and known(kind.get("items", kind.get("values")))
@@ -270,3 +282,51 @@ def test_an_unknown_type_is_told_the_nearest_ones(name: str, hint: str) -> None:
         event_type_of(name)
     assert caught.value.pointer == "/type"
     assert len(str(caught.value)) < 600
+
+
+def an_own_type(name: str = "order.paid", *, version: int = 1, organization_id: str = "org_1") -> EventType:
+    return module.defined(
+        EventTypeDefinition(
+            organization_id=OrganizationId(organization_id),
+            name=name,
+            version=version,
+            state="active",
+            category="order",
+            description="An order was paid.",
+            owner="shop",
+            schema=json.dumps({"type": "record", "name": "paid", "fields": [{"name": "id", "type": "string"}]}),
+            example='{"id": "1"}',
+            updated_at=datetime(2026, 11, 22, tzinfo=UTC),
+            ordering_key="id",
+        )
+    )
+
+
+def test_an_organization_has_the_built_in_types_and_its_own_and_no_others() -> None:
+    known = Catalogue()
+    known.put(an_own_type())
+    assert known.of("order.paid", "org_1").ordering_key == "id"
+    assert known.get("order.paid", "org_2") is None
+    assert known.get("order.paid") is None
+    assert "order.paid" in [event_type.name for event_type in known.all_of("org_1")]
+    assert known.all_of("org_2") == [*catalogue().values()]
+    with pytest.raises(UnknownEventType, match=r"near it are order\.paid"):
+        known.of("order.payed", "org_1")
+
+
+def test_a_built_in_type_is_nobodys_to_replace() -> None:
+    known = Catalogue()
+    known.put(an_own_type("user.created"))
+    assert known.of("user.created", "org_1").organization_id is None
+    with pytest.raises(ValueError, match="belongs to no organization"):
+        known.put(event_type_of("user.created"))
+
+
+def test_an_older_version_changes_nothing_and_a_deleted_type_is_gone() -> None:
+    known = Catalogue()
+    known.put(an_own_type(version=2))
+    known.put(an_own_type(version=1))
+    assert known.of("order.paid", "org_1").version == 2
+    known.remove(OrganizationId("org_1"), "order.paid")
+    known.remove(OrganizationId("org_1"), "order.paid")  # a tombstone read twice
+    assert known.get("order.paid", "org_1") is None

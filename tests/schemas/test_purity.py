@@ -26,6 +26,7 @@ def brought_along(module: str, *suspects: str) -> list[str]:
         *(
             "addresses",
             "catalogue",
+            "checking",
             "codec",
             "envelope",
             "filters",
