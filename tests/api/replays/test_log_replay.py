@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
+import orjson
 import pytest
 import pytest_asyncio
 from confluent_kafka import Consumer
@@ -169,3 +170,19 @@ async def test_a_paused_replay_sends_nothing_until_it_is_resumed(
         found += await arrivals(replayed, replay_id, 120 - len(found))
         await replay_when(log, replay_id, state="finishing", sent=120)
     assert by_key(found) == in_log_order(published)
+
+
+async def test_a_filter_sees_the_same_in_kafka_and_in_stored_bodies(
+    log: Log, events: EventLog, upgraded_url: str, bootstrap: str, replayed: Consumer
+) -> None:
+    published = await events.publish(30)  # keys k0, k1, k2 in turn, which are their subjects
+    events.forget({each.partition: 4 for each in published})
+    await log.subscription()
+    filters = '[{"exact":{"subject":"k1"}},{"cel":"int(data.id) < 20"}]'
+    async with running(upgraded_url, bootstrap, events_topic=events.topic):
+        replay_id = await events.asked(since=minutes_ago(5), filters=filters)
+        row = await replay_when(log, replay_id, state="finishing")
+        found = await arrivals(replayed, replay_id, 7)
+    assert row["total"] == 7
+    data = {each.event.id: orjson.loads(each.event.data)["id"] for each in published}
+    assert {data[each.delivery.event_id] for each in found} == {"1", "4", "7", "10", "13", "16", "19"}
