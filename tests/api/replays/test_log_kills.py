@@ -1,4 +1,4 @@
-"""A process that dies at any point of a replay of the log leaves nothing missing; what goes out twice is one sending."""
+"""A process that dies at any point of a replay of the log leaves nothing missing; what goes twice is one sending."""
 
 import asyncio
 from collections import Counter
