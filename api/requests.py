@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict
 
 from api.audit.recording import is_recorded as changed
 from api.audit.recording import record_request
-from api.caching import CATALOGUE_S, LIST_AND_ITEM_S, with_caching
+from api.caching import LIST_AND_ITEM_S, with_caching
 from api.callers import Access, Callers, access_of, address_of, check_access
 from api.database import RequestTransaction
 from api.errors import BodyTooLarge, Flaw, InvalidRequest, MalformedJson, NotJson
@@ -111,12 +111,6 @@ class BatchRoute(JsonRoute):
     """A route whose body holds many things at once."""
 
     limit: ClassVar = "largest_batch_bytes"
-
-
-class CatalogueRoute(JsonRoute):
-    """A route whose answer changes with a release only."""
-
-    max_age_s: ClassVar = CATALOGUE_S
 
 
 class _JsonRequest(Request):

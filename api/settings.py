@@ -86,6 +86,8 @@ class ApiSettings(DatabaseSettings):
     """Deliveries a second that a replay may ask for; a higher rate is answered with 422."""
     most_replays_at_once: int = Field(default=10, ge=1)
     """Replays of one organization that may be sending at once; one more is answered with 409."""
+    most_event_types: int = Field(default=200, ge=0)
+    """Event types that one organization may define; one more is answered with 409."""
     redis_url: str | None = Field(default=None, repr=False)
     """Redis that counts rate limits for all API processes, `redis://host:port/0`; without it each counts for itself."""
     trusted_proxies: str = ""

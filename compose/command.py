@@ -13,10 +13,12 @@ from compose.commands import (
     audit,
     deliveries,
     events,
+    jobs,
     keys,
     members,
     quarantine,
     replays,
+    schemas,
     stats,
     subscriptions,
     tokens,
@@ -36,9 +38,10 @@ app = typer.Typer(
 topics_app = new_group("Create and list Kafka's topics.")
 db_app = new_group("Bring PostgreSQL's tables to this release.")
 for name, group in {
-    "subscriptions": subscriptions.app, "deliveries": deliveries.app, "replays": replays.app, "events": events.app,
-    "quarantine": quarantine.app, "keys": keys.app, "tokens": tokens.app, "applications": applications.app,
-    "members": members.app, "users": users.app, "audit": audit.app, "topics": topics_app, "db": db_app,
+    "subscriptions": subscriptions.app, "deliveries": deliveries.app, "replays": replays.app, "jobs": jobs.app,
+    "events": events.app, "quarantine": quarantine.app, "schemas": schemas.app, "keys": keys.app,
+    "tokens": tokens.app, "applications": applications.app, "members": members.app, "users": users.app,
+    "audit": audit.app, "topics": topics_app, "db": db_app,
 }.items():  # fmt: skip
     app.add_typer(group, name=name)
 
@@ -82,6 +85,7 @@ def hookline(
                   hookline doctor
     Manage:       hookline subscriptions list       inspect: hookline events tail, hookline deliveries list
     Send again:   hookline dead-letters             then:    hookline replay --state failed --watch
+    Event types:  hookline schemas list              a change: hookline schemas check, hookline schemas diff
     Who may call: hookline tokens add billing --scope events:publish     hookline members invite ada@example.com
     In production: hookline topics apply && hookline db upgrade
                   hookline api | worker | mover | projector | relay      (one process each)
@@ -239,7 +243,7 @@ def relay() -> None:
 @app.command()
 def publish(  # noqa: PLR0917 - a command's parameters are its options
     type: Annotated[  # noqa: A002
-        str | None, typer.Argument(help="The event's type; `hookline event-types` lists them.")
+        str | None, typer.Argument(help="The event's type; `hookline schemas list` has them.")
     ] = None,
     data: Annotated[
         str | None, typer.Option(metavar="JSON|@FILE|-", help="A JSON object, a file's, or one a line of stdin.")
@@ -309,7 +313,7 @@ def event_types(
     name: Annotated[str | None, typer.Argument(help="One type, with its schema and an example.")] = None,
     json: Json = False,
 ) -> None:
-    """List the event types, or show one with its fields and an example.
+    """List the event types, or show one: short for `hookline schemas list` and `hookline schemas show`.
 
     \b
     Examples:
@@ -317,13 +321,10 @@ def event_types(
       hookline event-types user.created
       hookline event-types --json
     """
-    from compose.printing import print_event_type, print_event_types
-    from schemas.catalogue import catalogue, event_type_of
-
     if name is None:
-        print_event_types(catalogue().values(), as_json=json)
+        schemas.list_(json=json)
     else:
-        print_event_type(event_type_of(name, pointer=""), as_json=json)
+        schemas.show(name, json=json)
 
 
 @app.command()
@@ -345,6 +346,28 @@ def openapi(
         sys.stdout.write(description())
     else:
         check_copy(check)
+
+
+@app.command()
+def asyncapi(
+    check: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Print nothing; fail when FILE holds anything else.")
+    ] = None,
+) -> None:
+    """Print what is read from Kafka and sent to receivers, by event type: AsyncAPI 3.0 as YAML.
+
+    \b
+    Examples:
+      hookline asyncapi > asyncapi.yaml
+      hookline asyncapi --check docs/asyncapi.yaml
+    """
+    from api.asyncapi.routes import description
+    from compose.copies import check_same
+
+    if check is None:
+        sys.stdout.write(description())
+    else:
+        check_same(check, description(), target="openapi")
 
 
 app.command()(stats.stats)

@@ -6,9 +6,10 @@ from typing import Final, cast
 import orjson
 
 from schemas.catalogue import BUILT_IN, Catalogue
+from schemas.checking import object_json_of
 from schemas.errors import InvalidInput
 from schemas.ids import OrganizationId, is_organization_id, is_time_ordered, new_event_id
-from schemas.json_values import Json, check_json
+from schemas.json_values import Json
 from schemas.records import Event
 from schemas.redaction import without_sensitive
 
@@ -42,18 +43,16 @@ def new_event(
     event_type = catalogue.of(type, organization_id)
     _check_text(key, "/key")
     _check_text(source_id, "/id")
-    check_json(data, pointer="/data")
-    kept = without_sensitive(data)
-    event_type.check(kept)
+    checker = event_type.checker
     event = Event(
         id=new_event_id(),
         type=event_type.name,
         organization_id=OrganizationId(organization_id),
         created_at=datetime.now(UTC),
-        data=orjson.dumps(kept),
+        data=checker.json_of(data, pointer="/data"),
         key=key,
-        previous=_optional_object(previous, "/previous"),
-        metadata=_optional_object(metadata, "/metadata"),
+        previous=None if previous is None else checker.previous_json_of(previous, pointer="/previous"),
+        metadata=None if metadata is None else object_json_of(metadata, pointer="/metadata"),
         source_id=source_id,
         source=source,
     )
@@ -64,23 +63,25 @@ def new_event(
 
 
 def body_of(event: Event) -> bytes:
-    """Return the exact bytes that every subscriber of the event receives on every attempt.
+    """Return the full body of an event; schemas/payloads makes of it what a subscription wants.
 
     Sensitive fields are removed again: the record may come from a client that is not ours. Raises InvalidInput when
     data, previous or metadata is no JSON object.
     """
-    return orjson.dumps(
-        {
-            "id": event.id,
-            "type": event.type,
-            "created_at": event.created_at,
-            "organization_id": event.organization_id,
-            "data": _clean(event.data, "/data"),
-            "previous": None if event.previous is None else _clean(event.previous, "/previous"),
-            "metadata": {} if event.metadata is None else _clean(event.metadata, "/metadata"),
-        },
-        option=orjson.OPT_UTC_Z,
-    )
+    return orjson.dumps(fields_of(event), option=orjson.OPT_UTC_Z)
+
+
+def fields_of(event: Event) -> dict[str, object]:
+    """Return what the body of an event says, in its order; raises InvalidInput as `body_of` does."""
+    return {
+        "id": event.id,
+        "type": event.type,
+        "created_at": event.created_at,
+        "organization_id": event.organization_id,
+        "data": _clean(event.data, "/data"),
+        "previous": None if event.previous is None else _clean(event.previous, "/previous"),
+        "metadata": {} if event.metadata is None else _clean(event.metadata, "/metadata"),
+    }
 
 
 def check_id(identifier: str, prefix: str, pointer: str) -> None:
@@ -106,15 +107,6 @@ def _clean(raw: bytes, pointer: str) -> Json:
         return without_sensitive(value)
     except InvalidInput as error:
         raise InvalidInput(error.detail, pointer=pointer) from None
-
-
-def _optional_object(value: Json, pointer: str) -> bytes | None:
-    if value is None:
-        return None
-    if not isinstance(value, dict):
-        raise InvalidInput("must be a JSON object or null", pointer=pointer)
-    check_json(value, pointer=pointer)
-    return orjson.dumps(without_sensitive(value))
 
 
 def _check_text(text: str | None, pointer: str) -> None:

@@ -1,4 +1,4 @@
-"""`POST /api/v1/events`, its batch and its stream, and the catalogue of event types."""
+"""`POST /api/v1/events`, its batch and its stream."""
 
 from collections.abc import Sequence
 from http import HTTPStatus
@@ -12,17 +12,16 @@ from pydantic import ValidationError
 from api.callers import may
 from api.credentials import Caller
 from api.direct import DirectRoute, taken_as
-from api.errors import NotFound, NotJson, Refusal
-from api.events.bodies import MOST_EVENTS, EventBatch, EventResults, EventTypeBody, EventTypes, PublishedEvent, shown
+from api.errors import NotJson, Refusal
+from api.events.bodies import MOST_EVENTS, EventBatch, EventResults, PublishedEvent
 from api.events.describing import BATCHED, NDJSON, NDJSON_TYPES, SINGLE, STREAM_RESULTS, STREAMED, TRACEPARENT
 from api.events.posting import Outcome
 from api.events.streaming import EventStream
 from api.events.taking import EventReader
 from api.permissions import Permission, RateClass
 from api.problems import document_of, documented, refusal_of, request_id_of
-from api.requests import CatalogueRoute, media_type_of
+from api.requests import media_type_of
 from api.services import Services
-from schemas.catalogue import catalogue
 from schemas.cloudevents.attributes import BATCH, STRUCTURED
 from schemas.cloudevents.headers import is_binary_http
 from schemas.cloudevents.json_format import batch_of
@@ -56,10 +55,8 @@ class EventStreamRoute(DirectRoute):
 router = APIRouter(prefix="/api/v1", tags=["events"], route_class=EventRoute, responses=documented(401, 422))
 batches = APIRouter(prefix="/api/v1", tags=["events"], route_class=EventBatchRoute, responses=documented(401, 422))
 streams = APIRouter(prefix="/api/v1", tags=["events"], route_class=EventStreamRoute, responses=documented(401, 422))
-types = APIRouter(prefix="/api/v1", tags=["events"], route_class=CatalogueRoute, responses=documented(401, 422))
 
 Publishing = Annotated[Caller, may(Permission.EVENTS_PUBLISH)]
-CatalogueReader = Annotated[Caller, may(Permission.EVENT_TYPES_READ)]
 _with_body = documented(400, 409, 413, 415, 503)
 
 
@@ -158,6 +155,7 @@ def _reader_of(request: Request, caller: Caller) -> EventReader:
     return EventReader(
         caller.organization_id,
         traceparent=traceparent if traceparent and is_traceparent(traceparent) else None,
+        catalogue=_services_of(request).catalogue,
         largest_bytes=_services_of(request).settings.largest_event_bytes,
     )
 
@@ -185,18 +183,3 @@ def _result(index: int, outcome: Outcome, request: Request) -> dict[str, object]
         return {"index": index, "id": outcome}
     document = document_of(outcome, request_id=request_id_of(request), status=int(outcome.status))
     return {"index": index, "error": document}
-
-
-@types.get("/event-types", operation_id="list_event_types")
-async def list_event_types(_: CatalogueReader) -> EventTypes:
-    """List every event type, by name."""
-    return EventTypes(data=[shown(event_type) for event_type in catalogue().values()])
-
-
-@types.get("/event-types/{name}", operation_id="get_event_type", responses=documented(404))
-async def get_event_type(name: str, _: CatalogueReader) -> EventTypeBody:
-    """Show one event type."""
-    found = catalogue().get(name)
-    if found is None:
-        raise NotFound("the catalogue has no event type of this name")
-    return shown(found)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
 
@@ -14,7 +14,6 @@ from pwdlib.hashers.argon2 import Argon2Hasher
 from pydantic import SecretStr
 
 from api.app import create_app
-from api.database import engine_of
 from api.migrations import upgrade
 from api.settings import ApiSettings
 from api.users import passwords
@@ -23,11 +22,11 @@ from schemas.ids import OrganizationId
 from schemas.topics import EVENTS
 from tests.api.logged import Log
 from tests.api.reading import ensure_topic
+from tests.api.running import NO_KAFKA, RunningApps, running_apps
 
 TOKEN = "an-administrators-token"
 MASTER_KEYS = "k1:" + "A" * 43 + "="
 NO_DATABASE_URL = "postgresql://nobody@127.0.0.1:1/nothing"
-NO_KAFKA = KafkaSettings(bootstrap_servers="127.0.0.1:1")
 
 
 def settings_of(database_url: str, **others: object) -> ApiSettings:
@@ -48,20 +47,33 @@ async def client_of(settings: ApiSettings, kafka: KafkaSettings = NO_KAFKA) -> A
         yield client
 
 
-@pytest_asyncio.fixture
-async def upgraded_url(database_url: str) -> str:
-    await upgrade(database_url)
-    return database_url
+@pytest.fixture
+def upgraded_url(postgres_url: str, upgraded_template: str) -> Iterator[str]:
+    """Return the URL of an upgraded database of this test's own, dropped after it."""
+    with _database(postgres_url, prefix="test", template=upgraded_template) as url:
+        yield url
 
 
 @pytest.fixture(scope="session")
-def shared_url(postgres_url: str) -> Iterator[str]:
-    """One upgraded database for tests that keep to an organization of their own: a fresh one costs 0.3 s."""
-    name = f"api_{uuid4().hex}"
-    url = urlunsplit(urlsplit(postgres_url)._replace(path=f"/{name}"))
-    asyncio.run(_execute(postgres_url, f"CREATE DATABASE {name}"))
-    asyncio.run(upgrade(url))
-    yield url
+def upgraded_template(postgres_url: str) -> Iterator[str]:
+    """Return the name of an upgraded database to make others of: nobody may be connected to it."""
+    with _database(postgres_url, prefix="upgraded") as url:
+        asyncio.run(upgrade(url))
+        yield urlsplit(url).path[1:]
+
+
+@pytest.fixture(scope="session")
+def shared_url(postgres_url: str, upgraded_template: str) -> Iterator[str]:
+    """One upgraded database for tests that keep to an organization of their own: another costs 0.1 s."""
+    with _database(postgres_url, prefix="api", template=upgraded_template) as url:
+        yield url
+
+
+@contextmanager
+def _database(postgres_url: str, *, prefix: str, template: str = "template1") -> Iterator[str]:
+    name = f"{prefix}_{uuid4().hex}"
+    asyncio.run(_execute(postgres_url, f"CREATE DATABASE {name} TEMPLATE {template}"))
+    yield urlunsplit(urlsplit(postgres_url)._replace(path=f"/{name}"))
     asyncio.run(_execute(postgres_url, f"DROP DATABASE {name} WITH (FORCE)"))
 
 
@@ -71,43 +83,79 @@ async def _execute(url: str, statement: str) -> None:
     await connection.close()
 
 
+@pytest_asyncio.fixture(scope="session")
+async def running(shared_url: str) -> AsyncIterator[RunningApps]:
+    """The apps that run on the shared database."""
+    async with running_apps() as apps:
+        yield apps
+
+
+@pytest_asyncio.fixture(scope="session")
+async def bare() -> AsyncIterator[RunningApps]:
+    """The app that runs without a database."""
+    async with running_apps() as apps:
+        yield apps
+
+
+@asynccontextmanager
+async def client_in(apps: RunningApps, settings: ApiSettings) -> AsyncIterator[httpx.AsyncClient]:
+    """Yield a client with the administrator's token, to an app that runs before and after it."""
+    transport = httpx.ASGITransport(await apps.app(settings))
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    async with httpx.AsyncClient(transport=transport, base_url="http://api", headers=headers, timeout=30) as client:
+        yield client
+
+
 @pytest_asyncio.fixture
-async def api(shared_url: str) -> AsyncIterator[httpx.AsyncClient]:
+async def api(running: RunningApps, shared_url: str) -> AsyncIterator[httpx.AsyncClient]:
     """A client to the app as in production (https and public addresses only), in an organization of its own."""
-    async with client_of(settings_of(shared_url)) as client:
+    async with client_in(running, settings_of(shared_url)) as client:
         client.headers["Hookline-Organization"] = f"org_{uuid4().hex}"
         yield client
 
 
 @pytest_asyncio.fixture
-async def log(shared_url: str, api: httpx.AsyncClient) -> AsyncIterator[Log]:
+async def log(running: RunningApps, shared_url: str, api: httpx.AsyncClient) -> Log:
     """The delivery log of the organization in which `api` asks, to write to."""
-    engine = engine_of(settings_of(shared_url))
-    yield Log(engine, OrganizationId(api.headers["Hookline-Organization"]))
-    await engine.dispose()
+    app = await running.app(settings_of(shared_url))
+    return Log(app.state.engine, OrganizationId(api.headers["Hookline-Organization"]))
 
 
 @pytest_asyncio.fixture
-async def bare_api() -> AsyncIterator[httpx.AsyncClient]:
+async def bare_api(bare: RunningApps) -> AsyncIterator[httpx.AsyncClient]:
     """A client to the app without a database: what is refused before anything is looked up needs none."""
-    async with client_of(settings_of(NO_DATABASE_URL)) as client:
+    async with client_in(bare, settings_of(NO_DATABASE_URL)) as client:
         yield client
 
 
 @pytest_asyncio.fixture
-async def development_api(shared_url: str) -> AsyncIterator[httpx.AsyncClient]:
+async def development_api(running: RunningApps, shared_url: str) -> AsyncIterator[httpx.AsyncClient]:
     """A client to the app as it is in development: plain http and loopback are allowed."""
-    async with client_of(settings_of(shared_url, development=True)) as client:
+    async with client_in(running, settings_of(shared_url, development=True)) as client:
         client.headers["Hookline-Organization"] = f"org_{uuid4().hex}"
         yield client
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_hashes() -> Iterator[None]:
+    """Let passwords cost next to nothing: a full hash takes 0.1 s of a core, and few tests are about hashes."""
+    with _hashing_with(Argon2Hasher(time_cost=1, memory_cost=8, parallelism=1)):
+        yield
 
 
 @pytest.fixture
-def quick_hashes(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Let passwords cost next to nothing: for tests that are about who signs in, not about hashes."""
-    monkeypatch.setattr(passwords, "_ARGON2", Argon2Hasher(time_cost=1, memory_cost=8, parallelism=1))
-    passwords._nobodys_hash.cache_clear()
-    yield
+def full_hashes() -> Iterator[None]:
+    """Let passwords cost what they do in production."""
+    with _hashing_with(Argon2Hasher()):
+        yield
+
+
+@contextmanager
+def _hashing_with(hasher: Argon2Hasher) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(passwords, "_ARGON2", hasher)
+        passwords._nobodys_hash.cache_clear()
+        yield
     passwords._nobodys_hash.cache_clear()
 
 

@@ -16,13 +16,13 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from api.app import create_app
 from api.permissions import OPERATORS, RateClass
-from tests.api.conftest import NO_KAFKA, TOKEN, settings_of
+from tests.api.conftest import TOKEN, settings_of
 from tests.api.declared import DECLARED, DOCUMENT, OPEN
 from tests.api.isolation import callers
 from tests.api.isolation.callers import KINDS, Credentials, signed_in
 from tests.api.isolation.things import EVERYBODYS, NAMES, Things, things_of
+from tests.api.running import running_apps
 from tests.api.test_declarations import OWN_AFFAIRS
 
 pytestmark = [pytest.mark.postgres, pytest.mark.timeout(300)]
@@ -40,7 +40,7 @@ BODIES: dict[str, Any] = {
 NOTHING_OF_ONES_OWN = {"revoke_consent", "revoke_session", "withdraw_application_approval"}
 SHOWING = {  # lists that must show what is there, else that nothing foreign is in them would prove nothing
     "list_api_tokens", "list_applications", "list_audit_entries", "list_deliveries", "list_events", "list_invitations",
-    "list_members", "list_replays", "list_roles", "list_subscriptions", "list_users",
+    "list_jobs", "list_members", "list_replays", "list_roles", "list_subscriptions", "list_users",
 }  # fmt: skip
 ENDS_THE_SESSION = {"sign_out"}  # of the caller itself: asked last
 
@@ -118,12 +118,18 @@ class Scene:
         return response
 
 
-@pytest_asyncio.fixture
-async def scene(shared_url: str) -> AsyncIterator[Scene]:
-    app = create_app(settings_of(shared_url), NO_KAFKA)
-    transport = httpx.ASGITransport(app)
+@pytest.fixture
+def scene(scene_of_all: Scene) -> Scene:
+    """The scene of all these tests, in which nobody was told anything yet."""
+    return replace(scene_of_all, told=[])
+
+
+@pytest_asyncio.fixture(scope="module")
+async def scene_of_all(shared_url: str) -> AsyncIterator[Scene]:
+    """Made once: what is refused changes nothing, and what is not is asked last, by each kind of its own."""
     async with AsyncExitStack() as stack:
-        await stack.enter_async_context(app.router.lifespan_context(app))
+        app = await (await stack.enter_async_context(running_apps())).app(settings_of(shared_url))
+        transport = httpx.ASGITransport(app)
 
         async def client(**headers: str) -> httpx.AsyncClient:
             made = httpx.AsyncClient(transport=transport, base_url="http://api", headers=headers, timeout=30)

@@ -14,18 +14,16 @@ from pwdlib.hashers.argon2 import Argon2Hasher
 from sqlalchemy import select
 from uuid_utils import uuid7
 
-from api.app import create_app
 from api.callers import CSRF_HEADER
 from api.database import transaction_of
 from api.services import Services
 from api.sessions.opening import open_session, set_session_cookie
-from api.settings import ApiSettings
 from api.signed_links import LinkPurpose, SignedLinks
 from api.users.addresses import email_key_of
 from api.users.tables import UserRow
 from schemas.codec import decode
 from schemas.records import Event
-from tests.api.conftest import NO_KAFKA, TOKEN
+from tests.api.conftest import TOKEN
 
 PASSWORD = "seven unusual otters"
 PASSWORD_HASH = Argon2Hasher(time_cost=1, memory_cost=64, parallelism=1).hash(PASSWORD)  # weak, so that tests are quick
@@ -152,17 +150,15 @@ async def events_of(url: str, organization_id: str, *types: str) -> list[dict[st
 
 
 @asynccontextmanager
-async def world_of(settings: ApiSettings) -> AsyncIterator[World]:
-    """Yield a world of its own on the settings' database, with an organization that was just made."""
-    app = create_app(settings, NO_KAFKA)
-    async with app.router.lifespan_context(app):
-        organization_id = f"org_{uuid4().hex}"
-        admin = httpx.AsyncClient(
-            transport=httpx.ASGITransport(app),
-            base_url="http://api",
-            headers={"Authorization": f"Bearer {TOKEN}", "Hookline-Organization": organization_id},
-        )
-        async with admin:
-            made = await admin.post("/api/v1/organizations", json={"id": organization_id, "name": "Example Ltd"})
-            assert made.status_code == 201, made.text
-            yield World(app, settings.database_url, organization_id, admin)
+async def world_in(app: FastAPI, url: str) -> AsyncIterator[World]:
+    """Yield a world of its own in a running app on the database of `url`, with an organization that was just made."""
+    organization_id = f"org_{uuid4().hex}"
+    admin = httpx.AsyncClient(
+        transport=httpx.ASGITransport(app),
+        base_url="http://api",
+        headers={"Authorization": f"Bearer {TOKEN}", "Hookline-Organization": organization_id},
+    )
+    async with admin:
+        made = await admin.post("/api/v1/organizations", json={"id": organization_id, "name": "Example Ltd"})
+        assert made.status_code == 201, made.text
+        yield World(app, url, organization_id, admin)

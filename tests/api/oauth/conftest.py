@@ -4,13 +4,14 @@ from collections.abc import AsyncIterator
 
 import pytest_asyncio
 
-from tests.api.oauth.scene import Scene, scene_of
+from tests.api.oauth.scene import Scene, scene_in
+from tests.api.running import RunningApps
 
 
 @pytest_asyncio.fixture
-async def scene(shared_url: str) -> AsyncIterator[Scene]:
+async def scene(running: RunningApps, shared_url: str) -> AsyncIterator[Scene]:
     """An organization, its owner, who has not signed in yet, and an application."""
-    async with scene_of(shared_url) as made:
+    async with scene_in(running, shared_url) as made:
         yield made
 
 

@@ -15,7 +15,6 @@ import httpx
 import uuid_utils
 from fastapi import FastAPI
 
-from api.app import create_app
 from api.database import transaction_of
 from api.limits import defaults
 from api.limits.defaults import Limit
@@ -26,7 +25,8 @@ from api.oauth.signing import SigningKeys
 from api.permissions import RateClass
 from api.services import Services
 from api.users.tables import UserRow
-from tests.api.conftest import NO_KAFKA, TOKEN, settings_of
+from tests.api.conftest import TOKEN, settings_of
+from tests.api.running import RunningApps, running_apps
 
 REDIRECT = "https://client.example/callback"
 ISSUER = "http://127.0.0.1:8000"
@@ -181,9 +181,16 @@ class Server:
 
 @asynccontextmanager
 async def server_of(url: str, **settings: object) -> AsyncIterator[Server]:
+    """Yield a server that was started for it, in an organization of its own."""
+    async with running_apps() as apps, server_in(apps, url, **settings) as server:
+        yield server
+
+
+@asynccontextmanager
+async def server_in(apps: RunningApps, url: str, **settings: object) -> AsyncIterator[Server]:
     """Yield a running server in an organization of its own."""
     organization = f"org_{uuid4().hex}"
-    app = create_app(settings_of(url, **settings), NO_KAFKA)
+    app = await apps.app(settings_of(url, **settings))
     admin = {"Authorization": f"Bearer {TOKEN}", "Hookline-Organization": organization}
     # One test asks more often than a minute allows; the limits have tests of their own.
     kept = defaults.DEFAULTS[RateClass.OAUTH]
@@ -191,7 +198,6 @@ async def server_of(url: str, **settings: object) -> AsyncIterator[Server]:
     limits[RateClass.OAUTH] = Limit(int(cast(int, settings.get("oauth_limit", 100_000))), 60)
     try:
         async with (
-            app.router.lifespan_context(app),
             httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=ISSUER, headers=admin, timeout=60) as known,
             httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=ISSUER, timeout=60) as nobody,
         ):

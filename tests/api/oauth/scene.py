@@ -16,7 +16,6 @@ from fastapi import FastAPI
 from sqlalchemy import insert, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api.app import create_app
 from api.applications.tables import ApplicationRow, ApprovalRow
 from api.credentials import SESSION_COOKIE
 from api.database import transaction_of
@@ -30,8 +29,9 @@ from api.users.passwords import hashed
 from api.users.tables import UserRow
 from schemas.codec import decode
 from schemas.records import Event
-from tests.api.conftest import NO_KAFKA, settings_of
+from tests.api.conftest import settings_of
 from tests.api.oauth.browser import Page
+from tests.api.running import RunningApps
 
 PASSWORD = "correct horse battery"
 _HASHES: list[str] = []
@@ -206,14 +206,11 @@ async def _password_hash() -> str:
 
 
 @asynccontextmanager
-async def scene_of(database_url: str, **settings: object) -> AsyncIterator[Scene]:
+async def scene_in(apps: RunningApps, database_url: str) -> AsyncIterator[Scene]:
     """Yield a scene whose owner has not signed in yet."""
-    app = create_app(settings_of(database_url, public_url="https://api.example", **settings), NO_KAFKA)
+    app = await apps.app(settings_of(database_url, public_url="https://api.example"))
     transport = httpx.ASGITransport(app, client=("198.51.100.7", 4711))
-    async with (
-        app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=transport, base_url="https://api.example", timeout=30) as browser,
-    ):
+    async with httpx.AsyncClient(transport=transport, base_url="https://api.example", timeout=30) as browser:
         scene = Scene(app, browser)
         scene.organization_id = await scene.organization()
         scene.user_id, scene.email = await scene.user(scene.organization_id)
@@ -221,4 +218,4 @@ async def scene_of(database_url: str, **settings: object) -> AsyncIterator[Scene
         yield scene
 
 
-__all__ = ["CALLBACK", "CHALLENGE", "PASSWORD", "VERIFIER", "ConsentRow", "GrantRow", "Scene", "scene_of"]
+__all__ = ["CALLBACK", "CHALLENGE", "PASSWORD", "VERIFIER", "ConsentRow", "GrantRow", "Scene", "scene_in"]

@@ -6,14 +6,15 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from tests.api.oauth.granting import ISSUER, Client, Server, error_of, server_of
+from tests.api.oauth.granting import ISSUER, Client, Server, error_of, server_in
+from tests.api.running import RunningApps
 
 pytestmark = pytest.mark.postgres
 
 
 @pytest_asyncio.fixture
-async def server(shared_url: str) -> AsyncIterator[Server]:
-    async with server_of(shared_url) as made:
+async def server(running: RunningApps, shared_url: str) -> AsyncIterator[Server]:
+    async with server_in(running, shared_url) as made:
         yield made
 
 

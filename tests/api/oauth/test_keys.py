@@ -19,14 +19,15 @@ from api.oauth.signing import SigningKeys
 from schemas.sealing import new_master_key, sealer_of
 from tests.api.conftest import settings_of
 from tests.api.oauth.forging import parts_of
-from tests.api.oauth.granting import ISSUER, Client, Server, server_of
+from tests.api.oauth.granting import ISSUER, Client, Server, server_in, server_of
+from tests.api.running import RunningApps
 
 pytestmark = pytest.mark.postgres
 
 
 @pytest_asyncio.fixture
-async def server(shared_url: str) -> AsyncIterator[Server]:
-    async with server_of(shared_url) as made:
+async def server(running: RunningApps, shared_url: str) -> AsyncIterator[Server]:
+    async with server_in(running, shared_url) as made:
         yield made
 
 

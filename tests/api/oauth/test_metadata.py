@@ -10,15 +10,16 @@ from authlib.oauth2.rfc8414 import AuthorizationServerMetadata
 from joserfc import jwt
 from joserfc.jwk import KeySet
 
-from tests.api.oauth.granting import ISSUER, REDIRECT, VERIFIER, Server, server_of
+from tests.api.oauth.granting import ISSUER, REDIRECT, VERIFIER, Server, server_in, server_of
 from tests.api.problem import problem_of
+from tests.api.running import RunningApps
 
 pytestmark = pytest.mark.postgres
 
 
 @pytest_asyncio.fixture
-async def server(shared_url: str) -> AsyncIterator[Server]:
-    async with server_of(shared_url) as made:
+async def server(running: RunningApps, shared_url: str) -> AsyncIterator[Server]:
+    async with server_in(running, shared_url) as made:
         yield made
 
 

@@ -9,14 +9,15 @@ from urllib.parse import quote_plus
 import pytest
 import pytest_asyncio
 
-from tests.api.oauth.granting import REDIRECT, VERIFIER, Client, Server, challenge_of, error_of, server_of
+from tests.api.oauth.granting import REDIRECT, VERIFIER, Client, Server, challenge_of, error_of, server_in, server_of
+from tests.api.running import RunningApps
 
 pytestmark = pytest.mark.postgres
 
 
 @pytest_asyncio.fixture
-async def server(shared_url: str) -> AsyncIterator[Server]:
-    async with server_of(shared_url) as made:
+async def server(running: RunningApps, shared_url: str) -> AsyncIterator[Server]:
+    async with server_in(running, shared_url) as made:
         yield made
 
 

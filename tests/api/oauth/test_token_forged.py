@@ -11,14 +11,15 @@ from joserfc.jwk import OKPKey, RSAKey
 
 from api.oauth.signing import NamedKey
 from tests.api.oauth.forging import decoded, joined, parts_of, signed_by
-from tests.api.oauth.granting import Server, server_of
+from tests.api.oauth.granting import Server, server_in
+from tests.api.running import RunningApps
 
 pytestmark = pytest.mark.postgres
 
 
 @pytest_asyncio.fixture
-async def server(shared_url: str) -> AsyncIterator[Server]:
-    async with server_of(shared_url) as made:
+async def server(running: RunningApps, shared_url: str) -> AsyncIterator[Server]:
+    async with server_in(running, shared_url) as made:
         yield made
 
 

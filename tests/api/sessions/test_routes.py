@@ -13,7 +13,7 @@ from api.sessions.looking_up import caller_of_session
 from tests.api.problem import pointers_of, problem_of
 from tests.api.users.accounts import PASSWORD, browser_of, made_user, query, services_of, signed_in, told_of
 
-pytestmark = [pytest.mark.postgres, pytest.mark.usefixtures("quick_hashes")]
+pytestmark = pytest.mark.postgres
 
 SESSIONS = "/api/v1/sessions"
 ME = "/api/v1/me"
@@ -75,7 +75,9 @@ async def test_signing_out_ends_the_session_and_takes_its_cookie_back(api: httpx
         assert (await elsewhere.get(f"{SESSIONS}/current")).status_code == 200
     name, data, _ = (await told_of(shared_url, user["id"]))[-1]
     assert (name, data) == ("auth.logout", {"user_id": user["id"], "session_id": body["session"]["id"]})
-    rows = await query(shared_url, "SELECT action FROM audit_log WHERE target_id = $1", body["session"]["id"])
+    rows = await query(
+        shared_url, "SELECT action FROM audit_log WHERE target_id = $1 ORDER BY id", body["session"]["id"]
+    )
     assert [row["action"] for row in rows] == ["auth.login", "sign_out"]
 
 

@@ -22,7 +22,7 @@ from tests.api.users.accounts import (
     told_of,
 )
 
-pytestmark = [pytest.mark.postgres, pytest.mark.usefixtures("quick_hashes")]
+pytestmark = pytest.mark.postgres
 
 SESSIONS = "/api/v1/sessions"
 

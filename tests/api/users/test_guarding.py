@@ -10,7 +10,7 @@ import uuid_utils
 from tests.api.problem import problem_of
 from tests.api.users.accounts import browser_of, made_user, query, signed_in
 
-pytestmark = [pytest.mark.postgres, pytest.mark.usefixtures("quick_hashes")]
+pytestmark = pytest.mark.postgres
 
 PATH = "/api/v1/users"
 CHANGES = [

@@ -21,7 +21,7 @@ from tests.api.users.accounts import (
     told_of,
 )
 
-pytestmark = [pytest.mark.postgres, pytest.mark.usefixtures("quick_hashes")]
+pytestmark = pytest.mark.postgres
 
 RESETS = "/api/v1/password-resets"
 VERIFY = "/api/v1/users/verify"

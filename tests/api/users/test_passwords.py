@@ -11,6 +11,8 @@ from api.users import passwords
 from api.users.passwords import Verdict, accept, check_password, hashed, verified
 from schemas.errors import InvalidInput
 
+pytestmark = pytest.mark.usefixtures("full_hashes")
+
 EMAIL = "ada.lovelace@example.com"
 LENGTH = "must have 8 to 256 characters"
 COMMON = "common passwords"

@@ -19,7 +19,7 @@ from tests.api.users.accounts import (
     told_of,
 )
 
-pytestmark = [pytest.mark.postgres, pytest.mark.usefixtures("quick_hashes")]
+pytestmark = pytest.mark.postgres
 
 PATH = "/api/v1/users"
 UNKNOWN = "usr_019a9f2b6c7d7e8f9a0b1c2d3e4f5a6b"
