@@ -1,7 +1,6 @@
 """`POST /api/v1/events`, its batch and its stream."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from http import HTTPStatus
 from typing import Annotated, ClassVar, Final
 
@@ -13,8 +12,8 @@ from pydantic import ValidationError
 from api.callers import may
 from api.credentials import Caller
 from api.direct import DirectRoute, taken_as
-from api.errors import Flaw, InvalidRequest, NotJson, Refusal
-from api.events.bodies import EventBatch, EventResults, PublishedEvent
+from api.errors import NotJson, Refusal
+from api.events.bodies import MOST_EVENTS, EventBatch, EventResults, PublishedEvent
 from api.events.describing import BATCHED, NDJSON, NDJSON_TYPES, SINGLE, STREAM_RESULTS, STREAMED, TRACEPARENT
 from api.events.posting import Outcome
 from api.events.streaming import EventStream
@@ -26,6 +25,7 @@ from api.services import Services
 from schemas.cloudevents.attributes import BATCH, STRUCTURED
 from schemas.cloudevents.headers import is_binary_http
 from schemas.cloudevents.json_format import batch_of
+from schemas.errors import InvalidInput
 from schemas.headers import is_traceparent
 from schemas.json_values import Json
 
@@ -100,7 +100,7 @@ async def publish_events(request: Request, caller: Publishing) -> Response:
     services, value = _services_of(request), await request.json()
     reader = _reader_of(request, caller)
     is_cloud_events = media_type_of(request.headers.get("content-type", "")) == BATCH
-    events = _batch_in({"events": batch_of(value)} if is_cloud_events else value, "/events" if is_cloud_events else "")
+    events = _cloud_events_in(value) if is_cloud_events else _batch_in(value)
     more = len(events) - 1  # the request was counted as one
     request.state.rate_headers |= await services.limits.take_more(caller, RateClass.PUBLISHING, more)
     read, below = (reader.structured, "") if is_cloud_events else (reader.own, "/events")
@@ -160,16 +160,18 @@ def _reader_of(request: Request, caller: Caller) -> EventReader:
     )
 
 
-def _batch_in(value: Json, without: str) -> Sequence[Json]:
+def _batch_in(value: Json) -> Sequence[Json]:
     try:
         return EventBatch.model_validate(value).events
     except ValidationError as error:
-        refusal = refusal_of(error)
-        raise InvalidRequest(refusal.detail, flaws=[_lifted(flaw, without) for flaw in refusal.flaws]) from None
+        raise refusal_of(error) from None
 
 
-def _lifted(flaw: Flaw, without: str) -> Flaw:
-    return replace(flaw, pointer=(flaw.pointer or "").removeprefix(without))
+def _cloud_events_in(value: Json) -> Sequence[Json]:
+    found = batch_of(value)
+    if not 1 <= len(found) <= MOST_EVENTS:
+        raise InvalidInput(f"must have 1 to {MOST_EVENTS} events")
+    return found
 
 
 def _answer(body: object) -> Response:

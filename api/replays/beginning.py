@@ -17,7 +17,6 @@ from api.replays.log_bodies import shown_estimate
 from api.replays.log_bounds import LogBounds, bounds_of, by_offsets, by_time
 from api.replays.log_replay import window_of
 from api.replays.positions import Positions, kept_of, offsets_in
-from api.replays.shaping import checked
 from api.replays.stored_events import with_stored_begin
 from api.replays.tables import ReplayRow, ReplaySource, ReplayState
 from api.replays.wanting import Wanting
@@ -25,6 +24,7 @@ from api.services import Services
 from api.settings import ApiSettings
 from api.subscriptions.tables import subscription_of
 from schemas.errors import InvalidInput
+from schemas.filters import checked_filters
 from schemas.ids import OrganizationId, is_time_ordered, new_replay_id
 
 PATH = "/api/v1/replays"
@@ -80,10 +80,7 @@ async def _planned(db: Db, body: NewReplay, row: ReplayRow, services: Services) 
     first, past = ({int(number): at for number, at in each.items()} for each in asked)
     numbered = f"hookline.events has no such partition: they are 0 to {max(bounds.low)}"
     flaws = [
-        Flaw(
-            f"hookline.events has no such partition: they are 0 to {max(bounds.low)}",
-            pointer=f"/offsets/{side}/{number}",
-        )
+        Flaw(numbered, pointer=f"/offsets/{side}/{number}")
         for side, numbers in (("from", first), ("to", past))
         for number in numbers
         if number not in bounds.low
@@ -154,7 +151,7 @@ def _of_the_log(body: NewReplay, row: ReplayRow) -> list[Flaw]:
         flaws.append(Flaw("is a delivery's: the log has events, whatever became of them", pointer="/state"))
     if body.filters is not None:
         try:
-            row.filters = checked(body.filters)
+            row.filters = checked_filters(body.filters)
         except InvalidInput as error:
             flaws.append(Flaw(error.detail, pointer=error.pointer or "/filters"))
     return flaws

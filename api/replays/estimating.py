@@ -132,7 +132,7 @@ class _Scales:
         weighed.size_bytes = weighed.sent * size_bytes
 
 
-def _at_even_distances(query: Select[tuple[EventRow]], stretch: Stretch) -> Select[tuple[EventRow]]:
+def _at_even_distances(query: Select[EventRow], stretch: Stretch) -> Select[EventRow]:
     step = max((stretch.end - stretch.begin) // MOST_SAMPLED, 1)
     places = select(func.generate_series(stretch.begin, stretch.end - 1, step).label("place")).subquery()
     next_one = query.where(EventRow.offset >= places.c.place).order_by(EventRow.offset).limit(1).lateral()

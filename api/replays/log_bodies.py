@@ -1,16 +1,27 @@
 """The JSON of replays of the log: offsets that come in; an estimate and progress that go out."""
 
-from typing import Annotated
+import re
+from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from api.fields import holds
 from api.replays.estimating import Estimate
 from api.replays.tables import ReplayRow
 from api.requests import JsonBody
+from schemas.errors import InvalidInput
+
+_NUMBER: Final = re.compile(r"0|[1-9][0-9]{0,8}", re.ASCII)
+
+
+def _check_partitions(offsets: dict[str, int]) -> None:
+    for number in offsets:
+        if not _NUMBER.fullmatch(number):
+            raise InvalidInput(f'{number[:20]!r} is no partition: they are named by numbers, such as "0"')
+
 
 Numbers = Annotated[
-    dict[Annotated[str, Field(pattern=r"^(0|[1-9][0-9]{0,8})$")], Annotated[int, Field(ge=0, lt=1 << 63)]],
-    Field(max_length=1000),
+    dict[str, Annotated[int, Field(ge=0, lt=1 << 63)]], Field(max_length=1000), holds(_check_partitions)
 ]
 
 

@@ -1,22 +1,26 @@
 """What a subscription wants of past events, and how it gets them: the one place that asks filters and payloads."""
 
+import structlog
+
 from api.replays.log_reading import PastEvent
 from schemas.catalogue import BUILT_IN
-from schemas.errors import InvalidInput
+from schemas.filters import EventContext, FilterFailed, filters_of
 from schemas.ids import DeliveryId
-from schemas.json_values import Json
 from schemas.payloads import PayloadSource, payload_of
 from schemas.records import Subscription
 
-
-def checked(filters: Json) -> str:
-    """Return filters as they are kept; raises InvalidInput with a pointer to what does not hold."""
-    raise InvalidInput("are not there yet", pointer="/filters")
+log = structlog.get_logger("api.replays")
 
 
-def passes(past: PastEvent, filters: str | None) -> bool:
+def passes(context: EventContext, filters: str | None) -> bool:
     """Return whether an event passes filters (JSON as it is kept; None: all do); one that fails lets nothing pass."""
-    return filters is None
+    if filters is None:
+        return True
+    try:
+        return filters_of(filters).take(context)
+    except FilterFailed as error:  # its owner hears of it in routing, which asks the same
+        log.debug("replay.filter_failed", event_id=context.event.id, error=str(error))
+        return False
 
 
 def full_body_of(past: PastEvent) -> bytes:
@@ -25,7 +29,7 @@ def full_body_of(past: PastEvent) -> bytes:
 
 
 def body_for(past: PastEvent, subscription: Subscription, delivery_id: DeliveryId) -> bytes:
-    """Return the bytes that a subscription would receive today; raises InvalidInput when the event is no object."""
+    """Return the bytes that a subscription would get today; raises InvalidInput when the event is no JSON object."""
     return payload_of(subscription.payload).body(_source_of(past), delivery_id=delivery_id)
 
 

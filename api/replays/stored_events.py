@@ -6,10 +6,11 @@ from datetime import datetime, timedelta
 from typing import Final, cast
 
 import orjson
-from sqlalchemy import ColumnElement, and_, false, func, or_, select
+from sqlalchemy import ColumnElement, and_, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.deliveries.tables import EventRow
+from api.replays.event_types import taken_by
 from api.replays.log_reading import PastEvent
 from api.replays.positions import Positions, Stretch
 from schemas.ids import FILED_AFTER, FILED_BEFORE, EventId, OrganizationId
@@ -76,8 +77,8 @@ def stretch_conditions(window: Window, number: int, stretch: Stretch, *, upto: i
         by_time.append(EventRow.at < window.until)
     if by_time and stretch.by_time_below > 0:
         conditions.append(or_(EventRow.offset >= stretch.by_time_below, and_(*by_time)))
-    if window.event_types is not None and "*" not in window.event_types:
-        conditions.append(or_(false(), *map(_takes, window.event_types)))
+    if window.event_types is not None:
+        conditions.append(taken_by(window.event_types, EventRow.type))
     return conditions
 
 
@@ -99,12 +100,6 @@ def past_event_of(row: EventRow) -> PastEvent:
     return PastEvent(
         event=event, at=row.at, partition=row.partition, offset=row.offset, traceparent=row.traceparent, body=row.body
     )
-
-
-def _takes(pattern: str) -> ColumnElement[bool]:
-    if pattern.endswith(".*"):
-        return EventRow.type.startswith(pattern[:-1], autoescape=True)
-    return EventRow.type == pattern
 
 
 def _earlier(moment: datetime) -> datetime:

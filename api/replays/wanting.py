@@ -12,6 +12,7 @@ from api.replays.log_reading import PastEvent
 from api.replays.shaping import passes
 from api.replays.tables import ReplayRow
 from api.subscriptions.tables import SubscriptionRow, record_of
+from schemas.filters import EventContext
 from schemas.patterns import matches, patterns_taking
 from schemas.records import Subscription
 
@@ -54,22 +55,20 @@ class Wanting:
 
     def wanting(self, past: PastEvent) -> list[Subscription]:
         """Return who gets an event in this replay, by their ids: disabled ones too."""
-        if not self.takes(past):
+        types = self._event_types
+        if types is not None and not any(matches(pattern, past.event.type) for pattern in types):
+            return []
+        those = self.wanting_type(past.event.type)
+        context = EventContext.of(past.event)
+        if not (those and passes(context, self._filters)):
             return []
         about = _subject_of(past)
-        return [each for each in self.wanting_type(past.event.type) if each.id != about and passes(past, each.filters)]
+        return [each for each in those if each.id != about and passes(context, each.filters)]
 
     def wanting_type(self, event_type: str) -> list[Subscription]:
         """Return whose patterns take a type, by their ids."""
         found = {each.id: each for pattern in patterns_taking(event_type) for each in self._by_pattern.get(pattern, ())}
         return [found[each] for each in sorted(found)]
-
-    def takes(self, past: PastEvent) -> bool:
-        """Return whether the replay was asked for such an event."""
-        types = self._event_types
-        if types is not None and not any(matches(pattern, past.event.type) for pattern in types):
-            return False
-        return passes(past, self._filters)
 
 
 def _subject_of(past: PastEvent) -> str | None:

@@ -58,10 +58,9 @@ def cloud_event(attributes: Mapping[str, Json], data: Json) -> CloudEvent:
     version = _text(given, "specversion")
     if version != SPEC_VERSION:
         raise InvalidInput(f"only CloudEvents {SPEC_VERSION} are taken", pointer="/specversion")
-    source = _checked_source(_text(given, "source"))
     return CloudEvent(
         id=_text(given, "id"),
-        source=source,
+        source=_checked_source(_text(given, "source")),
         type=_text(given, "type"),
         subject=_text(given, "subject") if "subject" in given else None,
         time=_time_of(_text(given, "time")) if "time" in given else None,

@@ -7,7 +7,6 @@ from dataclasses import replace
 import pytest
 from confluent_kafka import Message
 
-from processors import filtering
 from processors.filtering import FailureReports, takers
 from processors.index import SubscriptionIndex
 from processors.routing import Router
@@ -15,7 +14,6 @@ from producers.handover import LoopProducer
 from producers.records import Outgoing
 from schemas.codec import decode, encode
 from schemas.errors import InvalidInput
-from schemas.filters import EventContext
 from schemas.json_values import Json
 from schemas.records import Event, FilterErrors, Subscription
 from schemas.topics import ATTEMPTS, DELIVER, FILTER_ERRORS, QUARANTINE
@@ -65,19 +63,9 @@ def test_filters_of_a_newer_release_take_nothing_and_say_so() -> None:
     assert "is no dialect" in noted[0][2]
 
 
-def test_an_event_is_parsed_once_for_all_and_not_at_all_without_filters(monkeypatch: pytest.MonkeyPatch) -> None:
-    contexts: list[EventContext] = []
-
-    def of(event: Event) -> EventContext:
-        contexts.append(EventContext(event))
-        return contexts[-1]
-
-    monkeypatch.setattr(filtering.EventContext, "of", of)
+def test_an_event_is_not_parsed_for_those_that_ask_for_its_attributes_only() -> None:
     unreadable = made.event(data=b"no JSON")
     assert len(taking(unreadable, made.subscription(), made.subscription(filters=ALICE))[0]) == 2
-    taking(made.event(), made.subscription(), made.subscription())
-    taking(made.event(data=b'{"amount":150}'), *(made.subscription(filters=LARGE) for _ in range(3)))
-    assert len(contexts) == 2  # one for the first, none for the second, one for the third
 
 
 def test_data_that_is_no_object_is_for_the_quarantine() -> None:

@@ -49,9 +49,7 @@ async def test_marks_are_shown_as_paths(api: httpx.AsyncClient) -> None:
         ({"state": "active"}, len(catalogue())),
     ],
 )
-async def test_it_is_filtered_by_category_and_state(
-    api: httpx.AsyncClient, asked: dict[str, str], count: int
-) -> None:
+async def test_it_is_filtered_by_category_and_state(api: httpx.AsyncClient, asked: dict[str, str], count: int) -> None:
     found = (await api.get(PATH, params=asked)).json()["data"]
     assert len(found) == count
     assert all({name: item[name] for name in asked} == asked for item in found)

@@ -15,6 +15,7 @@ NAMES = {
     "delivery_id": "delivery",
     "event_id": "event",
     "invitation_id": "invitation",
+    "job_id": "replay",
     "name": "event_type",
     "organization_id": "organization",
     "quarantine_id": "quarantine",
