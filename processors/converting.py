@@ -8,6 +8,7 @@ from collections.abc import Hashable
 from dataclasses import replace
 from typing import Final
 
+from processors.event_types import EventChecks
 from processors.intake import Taken
 from processors.metrics import CLOUDEVENTS_CONVERTED, RECORDS_QUARANTINED
 from processors.quarantining import quarantined
@@ -54,14 +55,15 @@ def converted(taken: Taken, *, catalogue: Catalogue = BUILT_IN) -> Outgoing:
 class Converter:
     """Converts one record at a time; as many run at once as the intake lets."""
 
-    def __init__(self, producer: LoopProducer, *, catalogue: Catalogue = BUILT_IN) -> None:
+    def __init__(self, producer: LoopProducer, *, checks: EventChecks | None = None) -> None:
+        """Begin; without `checks` only the built-in event types are known."""
         self._producer = producer
-        self._catalogue = catalogue
+        self._checks = checks
 
     async def convert(self, taken: Taken) -> None:
         """Publish the event that the record in `taken` is, or quarantine it; return when the brokers have it."""
         try:
-            record = converted(taken, catalogue=self._catalogue)
+            record = await self._converted(taken)
         except InvalidInput as error:
             record = quarantined(taken.position, taken.key, taken.value, taken.headers, error=error, stage=STAGE)
             await self._producer.send([record])
@@ -69,6 +71,12 @@ class Converter:
             return
         await self._producer.send([record])
         CLOUDEVENTS_CONVERTED.inc()
+
+    async def _converted(self, taken: Taken) -> Outgoing:
+        if self._checks is None:
+            return converted(taken)
+        catalogue = self._checks.catalogue
+        return await self._checks.decided(turn_of(taken), lambda: converted(taken, catalogue=catalogue))
 
 
 def _text_of(key: bytes | None) -> str | None:

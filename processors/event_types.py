@@ -8,18 +8,19 @@ The state of a type does not matter: what is on its way when a type is archived 
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
-from typing import cast
+from typing import TypeVar, cast
 
 import orjson
 
 from schemas.catalogue import Catalogue
 from schemas.errors import InvalidInput
-from schemas.ids import OrganizationId
 from schemas.json_values import Json
 from schemas.records import Event
 from schemas.redaction import without_sensitive
+
+T = TypeVar("T")
 
 
 class EventChecks:
@@ -27,9 +28,9 @@ class EventChecks:
 
     def __init__(self, catalogue: Catalogue, caught_up: Callable[[], asyncio.Future[None]]) -> None:
         """Begin; `caught_up` is the follower's (producers/following.py)."""
-        self._catalogue = catalogue
+        self.catalogue = catalogue
         self._caught_up = caught_up
-        self._lines: dict[OrganizationId, _Line] = {}
+        self._lines: dict[Hashable, _Line] = {}
         self._asked = 0  # how often the topic was asked for, and which of these was answered
         self._answered = 0
 
@@ -38,44 +39,46 @@ class EventChecks:
 
         Raises UnknownEventType, or InvalidInput with a pointer to the field.
         """
-        organization_id = event.organization_id
-        if organization_id not in self._lines:
+        is_built_in = self.catalogue.get(event.type) is not None  # the topic knows nothing of those
+        await self.decided(event.organization_id, lambda: self._check_now(event), is_final=is_built_in)
+
+    async def decided(self, turn: Hashable, decide: Callable[[], T], *, is_final: bool = False) -> T:
+        """Return what `decide` returns; when it raises InvalidInput, ask it again after all on the topic was read.
+
+        Decisions of one `turn` are given in the order in which they were asked for: who waits for the catalogue holds
+        up those behind. `is_final`: what it raises is raised at once, unless somebody waits before.
+        """
+        if turn not in self._lines:
             try:
-                self._check_now(event)
+                return decide()
             except InvalidInput:
-                if self._catalogue.get(event.type) is not None:  # built in: the topic knows nothing of it
+                if is_final:
                     raise
-            else:
-                return
-        # Who waits for the catalogue holds up what its organization published later.
-        line = self._lines.setdefault(organization_id, _Line())
+        line = self._lines.setdefault(turn, _Line())
         line.waiting += 1
         asked_after = self._asked
         try:
             async with line.lock:
-                await self._check_after_reading(event, asked_after)
+                return await self._decided_after_reading(decide, asked_after)
         finally:
             line.waiting -= 1
             if not line.waiting:
-                del self._lines[organization_id]
+                del self._lines[turn]
 
-    async def _check_after_reading(self, event: Event, asked_after: int) -> None:
-        """Check, and before it is found wanting read all that was on the topic when it was taken.
-
-        Hundreds may wait in a line: what was asked for after the last of them came answers for all.
-        """
+    async def _decided_after_reading(self, decide: Callable[[], T], asked_after: int) -> T:
+        """Hundreds may wait in a line: what was asked for after the last of them came answers for all."""
         try:
-            self._check_now(event)
+            return decide()
         except InvalidInput:
             if self._answered <= asked_after:
                 self._asked += 1
                 number = self._asked
                 await self._caught_up()
                 self._answered = max(self._answered, number)
-            self._check_now(event)
+            return decide()
 
     def _check_now(self, event: Event) -> None:
-        event_type = self._catalogue.of(event.type, event.organization_id)
+        event_type = self.catalogue.of(event.type, event.organization_id)
         data = _data_of(event)
         try:
             event_type.check(data)
@@ -85,7 +88,7 @@ class EventChecks:
 
 @dataclass(slots=True)
 class _Line:
-    """Events of an organization of which the first waits for the catalogue."""
+    """Those of one turn, of which the first waits for the catalogue."""
 
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)  # fair: first come, first served
     waiting: int = 0

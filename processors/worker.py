@@ -75,14 +75,7 @@ async def run_worker(
         user_agent=f"Hookline/{VERSION}",
     )
     reports = FailureReports(producer.send, on_failure=failure.note)
-    router = Router(
-        index,
-        producer,
-        schedule_version=settings.retry_waits.version,
-        failures=reports,
-        catalogue=of_types.catalogue,
-        checks=EventChecks(of_types.catalogue, of_types.caught_up),
-    )
+    checks = EventChecks(of_types.catalogue, of_types.caught_up)
     deliverer = Deliverer(
         follower,
         Endpoints(sealer),
@@ -108,8 +101,20 @@ async def run_worker(
         on_failure=failure.note,
     )
     agents = Agents(
-        routing=_routing(settings, router, lambda: cast(Flow, app.consumer), failure),
-        converting=_converting(settings, Converter(producer), lambda: cast(Flow, app.consumer), failure),
+        routing=_routing(
+            settings,
+            Router(
+                index,
+                producer,
+                schedule_version=settings.retry_waits.version,
+                failures=reports,
+                catalogue=of_types.catalogue,
+                checks=checks,
+            ),
+            lambda: cast(Flow, app.consumer),
+            failure,
+        ),
+        converting=_converting(settings, Converter(producer, checks=checks), lambda: cast(Flow, app.consumer), failure),
         delivering=lanes.of(DELIVER, deliverer, index, lambda: cast(Flow, app.consumer)),
         replaying=lanes.of(REPLAY, deliverer, index, lambda: cast(Flow, app.consumer)),
     )

@@ -155,6 +155,7 @@ def _reader_of(request: Request, caller: Caller) -> EventReader:
     return EventReader(
         caller.organization_id,
         traceparent=traceparent if traceparent and is_traceparent(traceparent) else None,
+        catalogue=_services_of(request).catalogue,
         largest_bytes=_services_of(request).settings.largest_event_bytes,
     )
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
+from functools import cache, partial
 from typing import Final, cast
 
 from confluent_kafka import Message
@@ -18,7 +18,7 @@ from api.projection.storable import (
     storable_moment,
     storable_text,
 )
-from schemas.catalogue import BUILT_IN
+from schemas.catalogue import BUILT_IN, Catalogue
 from schemas.codec import decode
 from schemas.envelope import check_id, check_organization
 from schemas.errors import HooklineError, InvalidInput
@@ -175,10 +175,10 @@ def fetched_of(message: Message) -> Fetched:
     )
 
 
-def seen_in(fetched: Fetched, topics: Topics) -> Seen:
-    """Return what a record tells."""
+def seen_in(fetched: Fetched, topics: Topics, catalogue: Catalogue = BUILT_IN) -> Seen:
+    """Return what a record tells. The catalogue knows which fields of an event are secret."""
     try:
-        return _readers(topics)[fetched.topic](fetched)
+        return _readers(topics, catalogue)[fetched.topic](fetched)
     except HooklineError as error:
         return Poison(fetched, error)
 
@@ -201,11 +201,11 @@ def quarantined_here(fetched: Fetched, error: Exception) -> QuarantineSeen:
 
 
 @cache
-def _readers(topics: Topics) -> dict[str, Callable[[Fetched], Seen]]:
+def _readers(topics: Topics, catalogue: Catalogue) -> dict[str, Callable[[Fetched], Seen]]:
     return {
         topics.attempts: _attempt,
         topics.deliver: _delivery,
-        topics.events: _event,
+        topics.events: partial(_event, catalogue),
         topics.replay: _delivery,
         topics.quarantine: _quarantined,
         topics.behind: _behind,
@@ -213,14 +213,14 @@ def _readers(topics: Topics) -> dict[str, Callable[[Fetched], Seen]]:
     }
 
 
-def _event(fetched: Fetched) -> EventSeen:
+def _event(catalogue: Catalogue, fetched: Fetched) -> EventSeen:
     event = decode(Event, fetched.value)
     check_id(event.id, "evt", "/id")
     check_organization(event.organization_id)
     return EventSeen(
         event=storable_event(event),
         at=filed_at(event.id, fetched.appended_at),
-        body=PayloadSource.of(event, BUILT_IN.get(event.type)).full,
+        body=PayloadSource.of(event, catalogue.get(event.type, event.organization_id)).full,
         traceparent=traceparent_in(fetched.headers),
         partition=fetched.partition,
         offset=fetched.offset,

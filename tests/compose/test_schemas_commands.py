@@ -175,8 +175,11 @@ def test_the_page_says_what_is_deprecated_and_links_lead_to_headings() -> None:
 
 
 def test_fields_within_fields_are_described_with_the_way_to_them() -> None:
-    sku = {"name": "sku", "type": "string", "sensitivity": "secret"}
-    item: Any = {"type": "record", "name": "Item", "fields": [sku]}
+    item: Any = {
+        "type": "record",
+        "name": "Item",
+        "fields": [{"name": "sku", "type": "string", "sensitivity": "secret"}],
+    }
     schema = checked_schema(
         {
             "type": "record",
