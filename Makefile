@@ -20,7 +20,7 @@ PROCESSES ?= 2
 WHOLLY_COVERED := schemas/signing.py,schemas/sealing.py,schemas/addresses.py,schemas/urls.py,processors/routing.py,processors/retries.py,processors/acks.py,processors/dialling.py,processors/judging.py,processors/own_addresses.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench fuzz faults verifiers openapi settings lock clean
+.PHONY: help setup demo test lint bench fuzz faults verifiers openapi catalogue settings lock clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -54,11 +54,16 @@ faults: $(TOOLS)/ready ## what breaks, on purpose: hours; FAULTS=… RUNS=… SE
 	$(BIN)/python -m tests.faults $(FAULTS) $(if $(RUNS),--runs $(RUNS)) $(if $(SEED),--seed $(SEED)) \
 		$(if $(SCALE),--scale $(SCALE)) $(if $(JSON),--json $(JSON))
 
-verifiers: $(TOOLS)/ready ## signatures judged by libraries of Python, JavaScript and Go; needs Node 20+ and Go 1.24+
+verifiers: $(TOOLS)/ready ## signatures, OAuth and AsyncAPI judged by others' libraries; needs Node 20+ and Go 1.24+
 	@$(BIN)/python -m tests.verifiers
 
-openapi: $(TOOLS)/ready ## write docs/openapi.json anew
+openapi: $(TOOLS)/ready ## write docs/openapi.json and docs/asyncapi.yaml anew
 	$(BIN)/hookline openapi > docs/openapi.json
+	$(BIN)/hookline asyncapi > docs/asyncapi.yaml
+
+catalogue: $(TOOLS)/ready ## check the event types' files and write docs/event-types.md anew
+	$(BIN)/hookline schemas check
+	$(BIN)/python -m compose.event_types_page
 
 settings: $(TOOLS)/ready ## write the tables of settings and permissions into docs/
 	$(BIN)/python -m compose.settings_table

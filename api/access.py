@@ -78,10 +78,11 @@ class Access:
         route = getattr(request.scope.get("route"), "path", "none")
         self._metrics.request_seconds.labels(method, route, str(answer.status)).observe(seconds)
         caller = getattr(request.state, "caller", None)
-        (log.debug if request.url.path in _QUIET else log.info)(
+        path = request.scope["path"]  # request.url is put together anew, and split, each time it is asked for
+        (log.debug if path in _QUIET else log.info)(
             "request",
             method=method,
-            path=request.url.path,  # without its query: filters may hold what is not ours to log
+            path=path,  # without its query: filters may hold what is not ours to log
             status=answer.status,
             duration_ms=round(seconds * 1000, 1),
             body_bytes=answer.body_bytes,

@@ -13,7 +13,6 @@ from fastapi import Request, Response
 from api.preconditions import is_unchanged
 
 LIST_AND_ITEM_S: Final = 10
-CATALOGUE_S: Final = 300
 _VARY: Final = "Authorization, Cookie, Hookline-Organization"
 
 

@@ -12,6 +12,7 @@ from fastapi.routing import iter_route_contexts
 from api import problems
 from api.caching import HEADERS, IF_NONE_MATCH
 from api.credentials import SESSION_COOKIE
+from api.events.describing import event_schemas
 from api.idempotency.describing import describe_key
 from api.requests import JsonRoute
 from api.webhooks import PARAMETERS, webhooks
@@ -55,14 +56,15 @@ def describe(app: FastAPI) -> None:
     def openapi() -> dict[str, Any]:
         document = described()  # FastAPI makes it once and keeps it
         components = document.setdefault("components", {})
-        components.setdefault("schemas", {})["Problem"] = problems.SCHEMA
+        components.setdefault("schemas", {}).update({**event_schemas(), "Problem": problems.SCHEMA})
         components["parameters"] = PARAMETERS
         components["securitySchemes"] = _SCHEMES
         components["headers"] = {**HEADERS, **_OWN_HEADERS}
         operations = list(_operations_of(app, document))
         for operation, route in operations:
             _describe_access(operation, route)
-        describe_key(document)  # adds answers, which have headers as all have
+        keyed = [operation for operation, route in operations if route.takes_key and route.methods == {"POST"}]
+        describe_key(keyed)  # adds answers, which have headers as all have
         for operation, route in operations:
             _describe_caching(operation, route)
             _describe_headers(operation)

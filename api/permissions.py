@@ -39,6 +39,9 @@ class Permission(StrEnum):
     EVENTS_READ = "events:read"
     EVENTS_PUBLISH = "events:publish"
     EVENT_TYPES_READ = "event_types:read"
+    EVENT_TYPES_CREATE = "event_types:create"
+    EVENT_TYPES_UPDATE = "event_types:update"
+    EVENT_TYPES_DELETE = "event_types:delete"
     ORGANIZATION_READ = "organization:read"
     ORGANIZATION_UPDATE = "organization:update"
     MEMBERS_READ = "members:read"
@@ -95,6 +98,9 @@ MEANINGS: Final[Mapping[Permission, Meaning]] = {
     Permission.EVENTS_READ: Meaning("See published events", _READING),
     Permission.EVENTS_PUBLISH: Meaning("Publish events", RateClass.PUBLISHING),
     Permission.EVENT_TYPES_READ: Meaning("See the catalogue of event types", _READING),
+    Permission.EVENT_TYPES_CREATE: Meaning("Define event types", _MANAGING),
+    Permission.EVENT_TYPES_UPDATE: Meaning("Change, deprecate and archive event types", _MANAGING),
+    Permission.EVENT_TYPES_DELETE: Meaning("Delete drafts of event types", _MANAGING),
     Permission.ORGANIZATION_READ: Meaning("See the organization's name and settings", _READING),
     Permission.ORGANIZATION_UPDATE: Meaning("Change the organization's settings and branding", _MANAGING),
     Permission.MEMBERS_READ: Meaning("See who is a member and who is invited", _READING),
@@ -173,7 +179,7 @@ _OPERATOR: Final = _READ | {
 _DEVELOPER: Final = (
     _OPERATOR
     | _WRITE
-    | {permission for permission in GRANTABLE if permission.startswith("tokens:")}
+    | {permission for permission in GRANTABLE if permission.startswith(("tokens:", "event_types:"))}
     | {Permission.CLIENTS_READ, Permission.CLIENTS_CREATE, Permission.CLIENTS_UPDATE}
 )
 OWNER: Final = "owner"

@@ -5,11 +5,8 @@ it comes in, so that neither a wrong Content-Length nor a chunked body fills the
 transaction, its entry in the audit log and, for a POST that names an `Idempotency-Key`, the answer that is kept for it.
 """
 
-import json
-import math
 import re
-from collections.abc import Callable, Coroutine
-from email.message import Message
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, ClassVar, Final, NoReturn, cast
 
 from fastapi import Request, Response
@@ -18,7 +15,7 @@ from pydantic import BaseModel, ConfigDict
 
 from api.audit.recording import is_recorded as changed
 from api.audit.recording import record_request
-from api.caching import CATALOGUE_S, LIST_AND_ITEM_S, with_caching
+from api.caching import LIST_AND_ITEM_S, with_caching
 from api.callers import Access, Callers, access_of, address_of, check_access
 from api.database import RequestTransaction
 from api.errors import BodyTooLarge, Flaw, InvalidRequest, MalformedJson, NotJson
@@ -26,7 +23,10 @@ from api.idempotency.keys import KEY_HEADER
 from api.idempotency.repeats import Repeats
 from api.limits.taking import RateLimits
 from api.permissions import MEANINGS, Permission, RateClass
-from schemas.redaction import Json
+from schemas.cloudevents.attributes import is_json_type
+from schemas.errors import InvalidInput
+from schemas.json_reading import parsed
+from schemas.json_values import Json
 
 DEEPEST_JSON: Final = 100  # levels; orjson writes 254, and Python's own recursion has room for these
 _ESCAPE: Final = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")  # NUL and surrogates come in no other way
@@ -43,12 +43,19 @@ class JsonRoute(APIRoute):
 
     limit: ClassVar = "largest_body_bytes"  # its name in the app's state
     max_age_s: ClassVar = LIST_AND_ITEM_S
+    takes_body: ClassVar[bool | None] = None  # None: when FastAPI finds a body among its parameters
+    takes_key: ClassVar = True  # an Idempotency-Key
+    elsewhere: ClassVar[Mapping[str, str]] = {}  # media types that belong somewhere else, and where
     access: Access
+
+    def handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Return what calls the route's function: FastAPI's way to it."""
+        return super().get_route_handler()
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Return FastAPI's handler with ours before it; raises UndeclaredRoute."""
-        handle = super().get_route_handler()
-        takes_body = self.body_field is not None
+        handle = self.handler()
+        takes_body = self.body_field is not None if self.takes_body is None else self.takes_body
         access = self.access = access_of(self.endpoint)
         action = self.operation_id or self.name
         is_recorded = access.permission is not Permission.EVENTS_PUBLISH and not access.is_open
@@ -65,11 +72,13 @@ class JsonRoute(APIRoute):
             body = b""
             if takes_body:
                 request = _JsonRequest(request.scope, request.receive)
-                await request.read(most_bytes=getattr(request.app.state, self.limit))
+                await request.read(most_bytes=getattr(request.app.state, self.limit), elsewhere=self.elsewhere)
                 body = await request.body()
             callers = cast(Callers, request.app.state.callers)
             forgot = callers.forgot
             if request.method == "POST" and KEY_HEADER in request.headers and not access.is_open:
+                if not self.takes_key:
+                    _refuse_key()
                 response = await cast(Repeats, request.app.state.repeats).answered(request, body, handle_recorded)
             else:
                 async with RequestTransaction(request):
@@ -104,12 +113,6 @@ class BatchRoute(JsonRoute):
     limit: ClassVar = "largest_batch_bytes"
 
 
-class CatalogueRoute(JsonRoute):
-    """A route whose answer changes with a release only."""
-
-    max_age_s: ClassVar = CATALOGUE_S
-
-
 class _JsonRequest(Request):
     """A request whose body has been read and checked: FastAPI takes both from here."""
 
@@ -122,11 +125,11 @@ class _JsonRequest(Request):
     async def json(self) -> Json:
         return self._value
 
-    async def read(self, *, most_bytes: int) -> None:
+    async def read(self, *, most_bytes: int, elsewhere: Mapping[str, str]) -> None:
         """Read the body. Raises BodyTooLarge, NotJson, MalformedJson, InvalidRequest."""
         self._raw = await self._read_raw(most_bytes)
         if self._raw:
-            _check_content_type(self.headers.get("content-type", ""))
+            _check_content_type(self.headers.get("content-type", ""), elsewhere)
             self._value = json_of(self._raw)
 
     async def _read_raw(self, most_bytes: int) -> bytes:
@@ -145,45 +148,51 @@ def _refuse_size(most_bytes: int) -> NoReturn:
     raise BodyTooLarge(f"the body may have {most_bytes:,} bytes", headers={"Connection": "close"})
 
 
-def _check_content_type(content_type: str) -> None:
-    header = Message()
-    header["content-type"] = content_type or "application/octet-stream"  # RFC 9110, 8.3
-    subtype = header.get_content_subtype()
-    is_json = header.get_content_maintype() == "application" and (subtype == "json" or subtype.endswith("+json"))
-    if not is_json or header.get_content_charset("utf-8") not in {"utf-8", "us-ascii"}:
-        raise NotJson("send application/json in UTF-8", headers={"Accept": "application/json"})
+def _refuse_key() -> NoReturn:
+    flaw = Flaw("a stream takes none: give each event an id of its own", header=KEY_HEADER)
+    raise InvalidRequest(f"{KEY_HEADER}: {flaw.detail}", flaws=[flaw])
 
 
-def json_of(raw: bytes) -> Json:
+def media_type_of(content_type: str) -> str:
+    """Return a media type without its parameters, in lower case."""
+    return content_type.partition(";")[0].strip().lower()
+
+
+def _check_content_type(content_type: str, elsewhere: Mapping[str, str]) -> None:
+    hint = elsewhere.get(media_type_of(content_type))
+    if hint is not None or not is_json_type(content_type):
+        raise NotJson(hint or "send application/json in UTF-8", headers={"Accept": "application/json"})
+
+
+def json_of(raw: bytes, *, called: str = "the body") -> Json:
     """Return the JSON value in `raw` (RFC 8259, UTF-8).
 
     Raises MalformedJson, also for NaN, Infinity and numbers too large for a double, which Python would take and nobody
     could send on; InvalidRequest, with a pointer, for NUL, lone surrogates and more than 100 levels.
     """
     try:
-        value = cast(Json, json.loads(raw.decode(), parse_constant=_refuse_constant, parse_float=_finite))
-    except UnicodeDecodeError as error:
-        raise MalformedJson(f"the body is not UTF-8: byte {error.start}") from None
-    except json.JSONDecodeError as error:
-        raise MalformedJson(f"the body is not JSON: {error.msg} at line {error.lineno} column {error.colno}") from None
-    except RecursionError:
-        raise MalformedJson(f"the body is nested deeper than {DEEPEST_JSON} levels") from None
-    except ValueError as error:  # ours below, and a whole number of more than 4,300 digits
-        raise MalformedJson(f"the body holds a number that cannot be kept: {str(error)[:80]}") from None
-    if _ESCAPE.search(raw) or raw.count(b"{") + raw.count(b"[") > DEEPEST_JSON:
+        value = parsed(raw)
+    except InvalidInput as error:
+        raise MalformedJson(f"{called} {error.detail}") from None
+    if _ESCAPE.search(raw) or _is_deep(raw, value):
         _check_values(value)
     return value
 
 
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no number in JSON")
-
-
-def _finite(digits: str) -> float:
-    number = float(digits)
-    if math.isinf(number):
-        raise ValueError("it is too large for a double")
-    return number
+def _is_deep(raw: bytes, value: Json) -> bool:
+    """Return whether a value may have more than 100 levels: it is walked when it has more brackets than that."""
+    if raw.count(b"{") + raw.count(b"[") <= DEEPEST_JSON:
+        return False
+    level, depth = [value] if isinstance(value, dict | list) else [], 0
+    while level and depth < DEEPEST_JSON:
+        depth += 1
+        level = [
+            inner
+            for item in level
+            for inner in (item.values() if isinstance(item, dict) else item)
+            if isinstance(inner, dict | list)
+        ]
+    return bool(level)
 
 
 def _check_values(value: Json) -> None:
@@ -206,7 +215,7 @@ def _check_values(value: Json) -> None:
 def _check_text(text: str, pointer: str) -> None:
     if "\x00" in text:
         _refuse_value("holds NUL (U+0000), which nothing behind us can keep", pointer)
-    if any("\ud800" <= character <= "\udfff" for character in text):
+    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
         _refuse_value("holds a lone surrogate, which UTF-8 cannot carry", pointer)
 
 

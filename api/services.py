@@ -7,6 +7,7 @@ from fastapi import Depends, Request
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from api.callers import Callers
+from api.event_types.knowing import KnownEventTypes
 from api.events.posting import EventPosting
 from api.events.publishing import EventPublishing
 from api.limits.taking import RateLimits
@@ -17,6 +18,7 @@ from api.settings import ApiSettings
 from api.signed_links import SignedLinks
 from api.subscriptions.outcomes import Outcomes
 from producers.settings import KafkaSettings
+from schemas.catalogue import Catalogue
 from schemas.sealing import Sealer
 
 
@@ -37,6 +39,12 @@ class Services:
     callers: Callers
     limits: RateLimits
     keys: SigningKeys
+    event_types: KnownEventTypes
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """Return the built-in event types and those of organizations, as they are now (within 2 seconds)."""
+        return self.event_types.catalogue
 
 
 async def _services(request: Request) -> Services:

@@ -74,6 +74,8 @@ class ApiSettings(DatabaseSettings):
     """Bytes of JSON that a request's body may have; more is answered with 413."""
     largest_batch_bytes: int = Field(default=5 * 1024 * 1024, ge=1024, le=64 * 1024 * 1024)
     """Bytes of JSON that the body of a batch of events may have; more is answered with 413."""
+    largest_stream_bytes: int = Field(default=256 * 1024 * 1024, ge=1024)
+    """Bytes that one stream of events may have; it is read so far, and its summary says so."""
     most_waiting_events: int = Field(default=1000, ge=1)
     """Events that may wait for Kafka at once in this process; one more is answered with 503."""
     failing_after: int = Field(default=3, ge=1)
@@ -84,6 +86,8 @@ class ApiSettings(DatabaseSettings):
     """Deliveries a second that a replay may ask for; a higher rate is answered with 422."""
     most_replays_at_once: int = Field(default=10, ge=1)
     """Replays of one organization that may be sending at once; one more is answered with 409."""
+    most_event_types: int = Field(default=200, ge=0)
+    """Event types that one organization may define; one more is answered with 409."""
     redis_url: str | None = Field(default=None, repr=False)
     """Redis that counts rate limits for all API processes, `redis://host:port/0`; without it each counts for itself."""
     trusted_proxies: str = ""

@@ -4,6 +4,7 @@ from api.applications import tables as _applications
 from api.audit import tables as _audit
 from api.database import Base
 from api.deliveries import tables as _deliveries
+from api.event_types import tables as _event_types
 from api.events import tables as _events
 from api.idempotency import tables as _idempotency
 from api.mail import tables as _mail
@@ -27,6 +28,7 @@ _ALL = (
     _applications,
     _audit,
     _deliveries,
+    _event_types,
     _events,
     _idempotency,
     _mail,

@@ -1,26 +1,20 @@
 """The `webhooks` of the OpenAPI description: what receivers get, one for each event type of the catalogue."""
 
-from collections.abc import Mapping
-from typing import Any, Final, cast
+from collections.abc import Iterable
+from typing import Any, Final
 
-from schemas.catalogue import EventType, Schema, catalogue
+from schemas.catalogue import PUBLISHED, EventType, EventTypeState, catalogue
+from schemas.json_schema import received_schema
 
-_EVENT_ID: Final = "evt_019a9f2b6c7d7e8f9a0b1c2d3e4f5a6b"
-_PRIMITIVES: Final[dict[str, dict[str, Any]]] = {
-    "string": {"type": "string"},
-    "boolean": {"type": "boolean"},
-    "int": {"type": "integer", "format": "int32"},
-    "long": {"type": "integer", "format": "int64"},
-    "float": {"type": "number"},
-    "double": {"type": "number"},
-}
+EVENT_ID: Final = "evt_019a9f2b6c7d7e8f9a0b1c2d3e4f5a6b"
+CREATED_AT: Final = "2026-11-21T10:00:00.000000Z"
 PARAMETERS: Final[dict[str, dict[str, Any]]] = {
     "webhook-id": {
         "name": "webhook-id",
         "in": "header",
         "required": True,
         "description": "The event's id, the same on every attempt and in every replay: what came twice has it twice.",
-        "schema": {"type": "string", "examples": [_EVENT_ID]},
+        "schema": {"type": "string", "examples": [EVENT_ID]},
     },
     "webhook-timestamp": {
         "name": "webhook-timestamp",
@@ -47,30 +41,42 @@ PARAMETERS: Final[dict[str, dict[str, Any]]] = {
 }
 
 
-def webhooks() -> dict[str, Any]:
-    """Return a path item for each event type, by its name (OpenAPI 3.1, 4.8.1)."""
-    return {name: {"post": _operation(event_type)} for name, event_type in catalogue().items()}
+def webhooks(event_types: Iterable[EventType] | None = None) -> dict[str, Any]:
+    """Return a path item for each event type that can be published, by its name (OpenAPI 3.1, 4.8.1).
+
+    They are the built-in ones unless others are given: an organization's own are its own business.
+    """
+    described = catalogue().values() if event_types is None else event_types
+    return {each.name: {"post": _operation(each)} for each in described if each.state in PUBLISHED}
 
 
-def _operation(event_type: EventType) -> dict[str, Any]:
-    example = {
-        "id": _EVENT_ID,
+def webhook_example(event_type: EventType) -> dict[str, Any]:
+    """Return the body of a webhook whose data is the type's example."""
+    return {
+        "id": EVENT_ID,
         "type": event_type.name,
-        "created_at": "2026-11-21T10:00:00.000000Z",
+        "created_at": CREATED_AT,
         "organization_id": "org_default",
         "data": dict(event_type.example),
         "previous": None,
         "metadata": {},
     }
+
+
+def _operation(event_type: EventType) -> dict[str, Any]:
+    deprecated = {"deprecated": True} if event_type.state is EventTypeState.DEPRECATED else {}
     return {
         "tags": ["webhooks"],
         "operationId": f"webhook_{event_type.name.replace('.', '_')}",
         "summary": event_type.description,
+        **deprecated,
         "security": [],
         "parameters": [{"$ref": f"#/components/parameters/{name}"} for name in PARAMETERS],
         "requestBody": {
             "required": True,
-            "content": {"application/json": {"schema": _body(event_type), "example": example}},
+            "content": {
+                "application/json": {"schema": webhook_schema(event_type), "example": webhook_example(event_type)}
+            },
         },
         "responses": {
             "2XX": {"description": "It is delivered."},
@@ -80,7 +86,7 @@ def _operation(event_type: EventType) -> dict[str, Any]:
     }
 
 
-def _body(event_type: EventType) -> dict[str, Any]:
+def webhook_schema(event_type: EventType) -> dict[str, Any]:
     """Return the body's schema. No field is forbidden: later releases may add some."""
     nothing_named = {"type": "object", "additionalProperties": True}
     return {
@@ -91,7 +97,7 @@ def _body(event_type: EventType) -> dict[str, Any]:
             "type": {"type": "string", "const": event_type.name},
             "created_at": {"type": "string", "format": "date-time"},
             "organization_id": {"type": "string"},
-            "data": nothing_named if event_type.open_ended else json_schema_of(dict(event_type.schema)),
+            "data": received_schema(event_type),
             "previous": {
                 "type": ["object", "null"],
                 "additionalProperties": True,
@@ -100,37 +106,3 @@ def _body(event_type: EventType) -> dict[str, Any]:
             "metadata": nothing_named,
         },
     }
-
-
-def json_schema_of(schema: Schema) -> dict[str, Any]:
-    """Return what a value of an Avro schema looks like as our JSON; a sensitive field may be missing from it."""
-    if isinstance(schema, str):
-        return {"type": "null"} if schema == "null" else dict(_PRIMITIVES[schema])
-    if isinstance(schema, list):
-        return _union(schema)
-    match schema["type"]:
-        case "array":
-            return {"type": "array", "items": json_schema_of(schema["items"])}
-        case "map":
-            return {"type": "object", "additionalProperties": json_schema_of(schema["values"])}
-        case "record":
-            return _record(schema)
-        case inner:
-            return json_schema_of(inner)
-
-
-def _union(branches: list[Schema]) -> dict[str, Any]:
-    shapes = [json_schema_of(branch) for branch in branches if branch != "null"]
-    if len(shapes) == 1 and "null" in branches:
-        return {**shapes[0], "type": [shapes[0]["type"], "null"]}
-    return {"anyOf": [*shapes, {"type": "null"}] if "null" in branches else shapes}
-
-
-def _record(schema: Mapping[str, Schema]) -> dict[str, Any]:
-    fields = cast(list[dict[str, Schema]], schema["fields"])
-    properties = {}
-    for field in fields:
-        described = {"description": field["doc"]} if "doc" in field else {}
-        properties[str(field["name"])] = {**json_schema_of(field["type"]), **described}
-    required = [str(field["name"]) for field in fields if "default" not in field]
-    return {"type": "object", "properties": properties} | ({"required": required} if required else {})

@@ -26,10 +26,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from api.database import engine_of, tenant_transaction_of
 from api.deliveries.filters import Wanted, event_text
-from api.deliveries.reading import attempts_of, beginning_of_body, deliveries_of, delivery_of
+from api.deliveries.reading import attempts_of, deliveries_of, delivery_of
+from api.deliveries.sent_bodies import bodies_sent
 from api.deliveries.tables import DeliveryRow, DeliveryState
 from api.events.log import Order, deliveries_of_event, event_of, events_of
 from api.events.log import Wanted as WantedEvents
+from api.events.outcomes import EventOutcome
 from api.lists import Place
 from api.migrations import upgrade
 from api.settings import ApiSettings
@@ -293,10 +295,15 @@ def _lists_of_events(known: Known) -> dict[str, Ask]:
         return lambda db: events_of(db, organization, WantedEvents(**wanted), after=after, limit=PAGE)
 
     week_ago = datetime.now(UTC) - timedelta(days=6, hours=5)
+    day_ago = datetime.now(UTC) - timedelta(days=1)
     return {
         "events": events(),
         "events of a tiny organization": events(TINY),
         "events, oldest first": events(order=Order.ASC),
+        **{
+            f"events of a day that were {outcome}": events(since=day_ago, until=datetime.now(UTC), outcome=outcome)
+            for outcome in EventOutcome
+        },
         "events since, oldest first": events(since=week_ago, order=Order.ASC),
         "events, a page in the middle": events(after=known.page),
         "events by type": events(type=known.common_type),
@@ -315,7 +322,7 @@ def _details(known: Known) -> dict[str, Ask]:
             found = await delivery_of(db, LARGE, row.id)
             assert found is not None
             attempts = await attempts_of(db, found)
-            await beginning_of_body(db, found)
+            await bodies_sent(db, found, attempts)
             return attempts
 
         return ask

@@ -13,10 +13,12 @@ from compose.commands import (
     audit,
     deliveries,
     events,
+    jobs,
     keys,
     members,
     quarantine,
     replays,
+    schemas,
     stats,
     subscriptions,
     tokens,
@@ -36,9 +38,10 @@ app = typer.Typer(
 topics_app = new_group("Create and list Kafka's topics.")
 db_app = new_group("Bring PostgreSQL's tables to this release.")
 for name, group in {
-    "subscriptions": subscriptions.app, "deliveries": deliveries.app, "replays": replays.app, "events": events.app,
-    "quarantine": quarantine.app, "keys": keys.app, "tokens": tokens.app, "applications": applications.app,
-    "members": members.app, "users": users.app, "audit": audit.app, "topics": topics_app, "db": db_app,
+    "subscriptions": subscriptions.app, "deliveries": deliveries.app, "replays": replays.app, "jobs": jobs.app,
+    "events": events.app, "quarantine": quarantine.app, "schemas": schemas.app, "keys": keys.app,
+    "tokens": tokens.app, "applications": applications.app, "members": members.app, "users": users.app,
+    "audit": audit.app, "topics": topics_app, "db": db_app,
 }.items():  # fmt: skip
     app.add_typer(group, name=name)
 
@@ -82,6 +85,7 @@ def hookline(
                   hookline doctor
     Manage:       hookline subscriptions list       inspect: hookline events tail, hookline deliveries list
     Send again:   hookline dead-letters             then:    hookline replay --state failed --watch
+    Event types:  hookline schemas list              a change: hookline schemas check, hookline schemas diff
     Who may call: hookline tokens add billing --scope events:publish     hookline members invite ada@example.com
     In production: hookline topics apply && hookline db upgrade
                   hookline api | worker | mover | projector | relay      (one process each)
@@ -238,8 +242,15 @@ def relay() -> None:
 
 @app.command()
 def publish(  # noqa: PLR0917 - a command's parameters are its options
-    type: Annotated[str, typer.Argument(help="The event's type; `hookline event-types` lists them.")],  # noqa: A002
-    data: Annotated[str, typer.Option(metavar="JSON|@FILE|-", help="A JSON object, a file's, or one a line of stdin.")],
+    type: Annotated[  # noqa: A002
+        str | None, typer.Argument(help="The event's type; `hookline schemas list` has them.")
+    ] = None,
+    data: Annotated[
+        str | None, typer.Option(metavar="JSON|@FILE|-", help="A JSON object, a file's, or one a line of stdin.")
+    ] = None,
+    file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Events, one a line: with type and data, or CloudEvents.")
+    ] = None,
     organization: Annotated[str, typer.Option(help="Whose event it is.")] = "org_default",
     key: Annotated[str | None, typer.Option(help="Events of one key keep their order.")] = None,
     previous: Annotated[str | None, typer.Option(metavar="JSON|@FILE", help="What the data was before.")] = None,
@@ -247,7 +258,7 @@ def publish(  # noqa: PLR0917 - a command's parameters are its options
     source_id: Annotated[str | None, typer.Option("--id", help="Your own id of the event, kept as source_id.")] = None,
     json: Json = False,
 ) -> None:
-    """Publish an event and print its id when Kafka has it; with `--data -` one event for each line of stdin.
+    """Publish an event and print its id when Kafka has it; with `--data -` or `--file` one event for each line.
 
     Of many, a line that does not hold is reported with its number and stops nobody; the last line says how many Kafka
     has, Ctrl-C included, and the exit code is 0 when it has all. Sensitive fields are removed.
@@ -256,13 +267,20 @@ def publish(  # noqa: PLR0917 - a command's parameters are its options
     Examples:
       hookline publish user.created --data '{"id": "user_123"}'
       hookline publish user.updated --data @after.json --previous @before.json --key user_123
-      hookline publish hookline.test --data - < events.jsonl
+      hookline publish hookline.test --data - < data.jsonl
+      hookline publish --file events.ndjson
     """
     from compose import publishing
     from compose.settings import kafka_of_command
     from producers.publisher import Publisher
 
     _log_as_command()
+    if file is not None:
+        publishing.check_alone(
+            "--file", TYPE=type, data=data, key=key, previous=previous, metadata=metadata, id=source_id
+        )
+    elif type is None or data is None:
+        raise typer.BadParameter("give TYPE and --data, or --file", param_hint="TYPE")
     if data == "-" and source_id is not None:
         raise typer.BadParameter("one id cannot name many events", param_hint="--id")
     kafka = kafka_of_command()
@@ -275,11 +293,12 @@ def publish(  # noqa: PLR0917 - a command's parameters are its options
         metadata=None if metadata is None else publishing.json_given(metadata, option="--metadata"),
         source_id=source_id,
     )
-    one = None if data == "-" else publishing.json_given(data, option="--data")
+    one = None if data in {"-", None} else publishing.json_given(str(data), option="--data")
+    lines = sys.stdin.buffer if data == "-" else None if file is None else publishing.opened(file)
     publisher = Publisher(settings=kafka, source=publishing.SOURCE)
     try:
-        if data == "-":
-            raise typer.Exit(publishing.publish_stdin(publisher, sending, as_json=json))
+        if lines is not None:
+            raise typer.Exit(publishing.publish_lines(publisher, sending, lines, as_json=json))
         event_id = publishing.publish_one(publisher, sending, one)
     finally:
         publisher.close(0.0)
@@ -294,7 +313,7 @@ def event_types(
     name: Annotated[str | None, typer.Argument(help="One type, with its schema and an example.")] = None,
     json: Json = False,
 ) -> None:
-    """List the event types, or show one with its fields and an example.
+    """List the event types, or show one: short for `hookline schemas list` and `hookline schemas show`.
 
     \b
     Examples:
@@ -302,13 +321,10 @@ def event_types(
       hookline event-types user.created
       hookline event-types --json
     """
-    from compose.printing import print_event_type, print_event_types
-    from schemas.catalogue import catalogue, event_type_of
-
     if name is None:
-        print_event_types(catalogue().values(), as_json=json)
+        schemas.list_(json=json)
     else:
-        print_event_type(event_type_of(name, pointer=""), as_json=json)
+        schemas.show(name, json=json)
 
 
 @app.command()
@@ -330,6 +346,28 @@ def openapi(
         sys.stdout.write(description())
     else:
         check_copy(check)
+
+
+@app.command()
+def asyncapi(
+    check: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Print nothing; fail when FILE holds anything else.")
+    ] = None,
+) -> None:
+    """Print what is read from Kafka and sent to receivers, by event type: AsyncAPI 3.0 as YAML.
+
+    \b
+    Examples:
+      hookline asyncapi > asyncapi.yaml
+      hookline asyncapi --check docs/asyncapi.yaml
+    """
+    from api.asyncapi.routes import description
+    from compose.copies import check_same
+
+    if check is None:
+        sys.stdout.write(description())
+    else:
+        check_same(check, description(), target="openapi")
 
 
 app.command()(stats.stats)

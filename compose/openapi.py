@@ -1,23 +1,15 @@
 """The API's description as text, for `hookline openapi` and the committed copy; nothing is connected to."""
 
-import difflib
 import json
 from pathlib import Path
-from typing import Final
 
 from pydantic import SecretStr
 
 from api.app import create_app
 from api.settings import ApiSettings
+from compose.copies import check_same
 from producers.settings import KafkaSettings
-from schemas.errors import HooklineError
 from schemas.sealing import new_master_key
-
-_MOST_LINES: Final = 40
-
-
-class DescriptionDiffers(HooklineError):
-    """A copy of the description is not what the API says of itself."""
 
 
 def description() -> str:
@@ -31,9 +23,4 @@ def description() -> str:
 
 def check_copy(path: Path) -> None:
     """Raise DescriptionDiffers, with the first lines that differ, unless the file at `path` holds the description."""
-    kept = path.read_text(encoding="utf-8") if path.exists() else ""
-    made = description()
-    if kept != made:
-        lines = difflib.unified_diff(kept.splitlines(), made.splitlines(), str(path), "the API", lineterm="", n=1)
-        differing = "\n".join([*lines][:_MOST_LINES])
-        raise DescriptionDiffers(f"{path} is not what the API says of itself: run `make openapi`\n{differing}")
+    check_same(path, description(), target="openapi")

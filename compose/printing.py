@@ -10,7 +10,6 @@ if TYPE_CHECKING:
     from compose.database import Revisions
     from compose.diagnosis import Finding
     from compose.topics import Changes, ExistingTopic
-    from schemas.catalogue import EventType
 
 _COLOURS: Final = {"ok": typer.colors.GREEN, "warn": typer.colors.YELLOW, "fail": typer.colors.RED}
 _INDENT: Final = "      "
@@ -108,51 +107,6 @@ def print_upgrade(revisions: "Revisions", *, as_json: bool) -> None:
         typer.echo(f"already at {revisions.head}")
     else:
         typer.echo(f"from {revisions.current or 'nothing'} to {revisions.head}")
-
-
-def print_event_types(event_types: Iterable["EventType"], *, as_json: bool) -> None:
-    """Print the catalogue."""
-    if as_json:
-        kept = [{"name": each.name, "category": each.category, "description": each.description} for each in event_types]
-        print_json({"event_types": kept})
-        return
-    print_table((each.name, each.category, each.description) for each in event_types)
-
-
-def print_event_type(event_type: "EventType", *, as_json: bool) -> None:
-    """Print one event type: its fields, which of them must be there, and an example to publish."""
-    import orjson
-
-    if as_json:
-        print_json(
-            {
-                "name": event_type.name,
-                "category": event_type.category,
-                "description": event_type.description,
-                "schema": event_type.schema,
-                "example": event_type.example,
-            }
-        )
-        return
-    typer.echo(f"{event_type.name}: {event_type.description}\n")
-    if event_type.open_ended:
-        typer.echo("Takes any JSON object.")
-    else:
-        print_table(_field_rows(event_type))
-    example = orjson.dumps(event_type.example).decode()
-    typer.echo(f"\nhookline publish {event_type.name} --data '{example}'")
-
-
-def _field_rows(event_type: "EventType") -> Iterable[tuple[str, str, str]]:
-    fields: Any = event_type.schema["fields"]
-    for each in fields:
-        yield each["name"], _type_name(each["type"]), "" if "default" in each else "required"
-
-
-def _type_name(schema: Any) -> str:  # Avro's type: a name, a union or an object
-    if isinstance(schema, list):
-        return " or ".join(_type_name(branch) for branch in schema if branch != "null")
-    return schema if isinstance(schema, str) else str(schema["type"])
 
 
 def _retention_ms(topic: "ExistingTopic") -> int | None:

@@ -1,4 +1,4 @@
-"""`hookline publish`: one event from the command line, or one a line from standard input."""
+"""`hookline publish`: one event from the command line, or one a line from standard input or a file."""
 
 import os
 import stat
@@ -16,6 +16,7 @@ from rich.text import Text
 
 from compose.complaints import ExitCode
 from compose.printing import print_json_line
+from compose.publishing_lines import queue_line
 from producers.errors import BrokersAway, ProducingError
 from producers.publisher import PATIENCE_S, Publisher, Receipt
 from schemas.errors import InvalidInput
@@ -35,7 +36,7 @@ SOURCE: Final = "/hookline/publish"
 class Sending:
     """What the events of one command have in common."""
 
-    type: str
+    type: str | None  # None: each line says its own, with everything else
     organization_id: str
     key: str | None = None
     previous: Json = None
@@ -46,7 +47,7 @@ class Sending:
 
 @dataclass(slots=True)
 class Counts:
-    """What became of the lines of standard input: `read` = `rejected` + `published` + `failed` + those on their way."""
+    """What became of the lines: `read` = `rejected` + `published` + `failed` + those on their way."""
 
     read: int = 0
     rejected: int = 0
@@ -81,6 +82,22 @@ def json_given(text: str, *, option: str) -> Json:
         raise InvalidInput(f"{option}: {error}") from None
 
 
+def opened(path: Path) -> BinaryIO:
+    """Return a file of lines; raises InvalidInput when it cannot be read."""
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise InvalidInput(f"--file: cannot read {path}: {error.strerror}") from None
+
+
+def check_alone(option: str, **others: object) -> None:
+    """Raise InvalidInput when anything is given that each line says for itself."""
+    for name, value in others.items():
+        if value is not None:
+            named = name if name.isupper() else f"--{name}"
+            raise InvalidInput(f"{named} does not go with {option}: each of its lines says its own")
+
+
 def publish_one(publisher: Publisher, sending: Sending, data: Json) -> EventId:
     """Return the event's id when Kafka has it; raises InvalidInput or ProducingError."""
     try:
@@ -89,10 +106,9 @@ def publish_one(publisher: Publisher, sending: Sending, data: Json) -> EventId:
         raise BrokersAway(f"{error} (Kafka at {sending.kafka})") from error
 
 
-def publish_stdin(publisher: Publisher, sending: Sending, *, as_json: bool) -> ExitCode:
-    """Publish each line of standard input, say on stderr what became of them, and return how the command ends."""
-    lines = sys.stdin.buffer
-    if sys.stdin.isatty():
+def publish_lines(publisher: Publisher, sending: Sending, lines: BinaryIO, *, as_json: bool) -> ExitCode:
+    """Publish each line, say on stderr what became of them, and return how the command ends."""
+    if lines.isatty():
         print("one JSON object a line; Ctrl-D ends, Ctrl-C breaks off", file=sys.stderr)
     with ProgressOnStderr(lines) as progress:
         publishing = LinePublisher(
@@ -154,7 +170,10 @@ class LinePublisher:
         try:
             if line is None:
                 raise InvalidInput(f"is longer than {LONGEST_LINE:,} bytes")
-            _queue(self._publisher, self._sending, json_of(line), on_published=report)
+            if self._sending.type is None:
+                queue_line(self._publisher, self._sending.organization_id, json_of(line), report)
+            else:
+                _queue(self._publisher, self._sending, json_of(line), on_published=report)
         except InvalidInput as error:
             self.counts.rejected += 1
             self._tell_problem(f"line {number}: {error}")
@@ -257,7 +276,7 @@ def _queue(
     on_published: Callable[[EventId, ProducingError | None], None] | None = None,
 ) -> Receipt:
     return publisher.publish(
-        type=sending.type,
+        type=cast(str, sending.type),
         organization_id=sending.organization_id,
         data=data,
         key=sending.key,

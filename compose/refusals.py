@@ -13,6 +13,7 @@ _OPTIONS: Final = {
     "Authorization": "HOOKLINE_ADMIN_TOKEN",
     "subscription_id": "--subscription",
     "event_types": "--event-type",
+    "filters": "--filter",
     "headers": "--header",
     "timeout_s": "--timeout",
     "rate_per_s": "--rate",

@@ -98,6 +98,7 @@ def run_projector() -> None:
 
     It is ready when it has partitions and knows where to begin.
     """
+    from api.event_types.knowing import KnownEventTypes
     from api.mail.sending import MailSender
     from api.oauth.keeping import KeyKeeper
     from api.projection.days import DayKeeper
@@ -111,9 +112,11 @@ def run_projector() -> None:
     mails, keys = MailSender(ApiSettings()), KeyKeeper(ApiSettings())  # before Kafka: no setting gets better by waiting
 
     async def projecting() -> None:
+        event_types = KnownEventTypes(settings.database_url)
         projector = Projector(
             settings.database_url,
             kafka.client_config(),
+            catalogue=event_types.catalogue,
             limits=settings.limits,
             group=settings.projector_group,
             slot=of_processes.worker_slot,
@@ -121,13 +124,18 @@ def run_projector() -> None:
             database_wait_s=settings.database_wait_s,
             database_query_s=settings.database_query_s,
         )
+
+        async def knowing() -> None:
+            await event_types.tried.wait()  # what is secret in a record should be known before it is written
+            await projector.run()
+
         keeper = DayKeeper(settings.database_url, retention=timedelta(days=settings.log_retention_days))
         runner = ReplayRunner(ApiSettings(), kafka)
         sweeper = Sweeper(settings.database_url)
         _stop_on_signal(projector.stop)
         # What runs for as long as the projection does: it is cancelled when that has stopped.
-        beside = (keeper.run(), runner.run(), mails.run(), sweeper.run(), keys.run())
-        await _with_beside(projector.run(), *beside, _then(projector.placed.wait(), ready))
+        beside = (event_types.run(), keeper.run(), runner.run(), mails.run(), sweeper.run(), keys.run())
+        await _with_beside(knowing(), *beside, _then(projector.placed.wait(), ready))
 
     with _ready_file() as ready, _metrics_server(of_processes), _stop_signals() as stopping:
         if wait_for_topics(of_processes, kafka, stopping) is None or stopping.is_set():

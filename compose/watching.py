@@ -47,6 +47,14 @@ class Sight:
         """How many of its deliveries have come to an end."""
         return sum(int(self.replay[name]) for name in _OUTCOMES)
 
+    @property
+    def progress(self) -> tuple[int, int | None]:
+        """How much is done, and of how much (None: nobody knows yet): of the log, while it is read, offsets."""
+        read = self.replay.get("log")
+        if read is not None and self.replay["state"] not in {_SENT_ALL, *_ENDED}:
+            return int(read["read"]), int(read["total"])
+        return self.finished, int(self.replay["total"]) or None
+
 
 def watch_replay(api: Api, replay: Body) -> Body:
     """Return the replay as it has ended.
@@ -71,13 +79,17 @@ def line_of(sight: Sight, first: Sight) -> str:
     """Return how far a replay is, in one line: counts, the rate since `first`, and how long the rest will take."""
     replay = sight.replay
     counts = ", ".join(f"{replay[name]:,} {name}" for name in _OUTCOMES if replay[name])
-    parts = [replay["state"], f"{sight.finished:,} of {replay['total']:,}"]
+    done, total = sight.progress
+    read = " of the log" if replay.get("log") is not None and done != sight.finished else ""
+    parts = [replay["state"], f"{done:,} of {total or 0:,}{read}"]
     parts += [counts] if counts else []
     took_s = sight.at - first.at
     rate = (sight.finished - first.finished) / took_s if took_s > 0 else 0.0
+    pace = (done - first.progress[0]) / took_s if took_s > 0 else 0.0
     if rate > 0 and replay["state"] not in _ENDED:
-        left = timedelta(seconds=round((replay["total"] - sight.finished) / rate))
-        parts += [f"{rate:,.0f}/s" if rate >= 10 else f"{rate:.1f}/s", f"about {left} left"]
+        parts.append(f"{rate:,.0f}/s" if rate >= 10 else f"{rate:.1f}/s")
+    if pace > 0 and total is not None and replay["state"] not in _ENDED:
+        parts.append(f"about {timedelta(seconds=round((total - done) / pace))} left")
     return "  ".join(parts)
 
 
@@ -113,12 +125,14 @@ class _Bar:
 
     def show(self, sight: Sight) -> None:
         replay = sight.replay
+        done, total = sight.progress
+        shown = _OUTCOMES if replay.get("log") is not None else _OUTCOMES[1:]  # the bar itself says what succeeded
         self._progress.update(
             self._task,
-            completed=sight.finished,
-            total=replay["total"] or None,  # it is not known before the runner has looked
+            completed=done,
+            total=total,
             description="all sent" if replay["state"] == _SENT_ALL else replay["state"],
-            ends=", ".join(f"{replay[name]:,} {name}" for name in _OUTCOMES[1:] if replay[name]),
+            ends=", ".join(f"{replay[name]:,} {name}" for name in shown if replay[name]),
         )
 
     def close(self) -> None:

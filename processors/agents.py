@@ -9,7 +9,7 @@ from processors.handing_on import take_what_waits
 from processors.intake import Intake
 from processors.lanes.dispatch import Dispatcher
 from processors.metrics import IN_FLIGHT, WAITING
-from schemas.topics import DELIVER, EVENTS, REPLAY
+from schemas.topics import CLOUDEVENTS, DELIVER, EVENTS, REPLAY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,6 +17,7 @@ class Agents:
     """What each agent takes into. Replays have bounds of their own: they take no live place."""
 
     routing: Intake
+    converting: Intake
     delivering: Dispatcher
     replaying: Dispatcher
 
@@ -24,6 +25,7 @@ class Agents:
         """Add them to the app, before it starts, and show how busy they are."""
         agents: tuple[tuple[str, str, Intake | Dispatcher], ...] = (
             ("route", EVENTS, self.routing),
+            ("convert", CLOUDEVENTS, self.converting),
             ("deliver", DELIVER, self.delivering),
             ("replay", REPLAY, self.replaying),
         )
@@ -53,9 +55,9 @@ class Agents:
         return self.delivering.waiting + self.replaying.waiting
 
     async def stop(self, within_s: float) -> int:
-        """Stop the two that send, then the one that routes; return how many deliveries were cut off."""
+        """Stop the two that send, then those that route and convert; return how many deliveries were cut off."""
         cut = await asyncio.gather(self.delivering.stop(within_s), self.replaying.stop(within_s))
-        await self.routing.stop(within_s)
+        await asyncio.gather(self.routing.stop(within_s), self.converting.stop(within_s))
         return sum(cut)
 
 

@@ -14,9 +14,9 @@ from processors.errors import WorkerError
 from processors.handing_on import StraightTransport
 from processors.settings import LONGEST_TIMEOUT, WorkerSettings
 from producers.settings import KafkaSettings
-from schemas.topics import DELIVER, EVENTS, REPLAY
+from schemas.topics import CLOUDEVENTS, DELIVER, EVENTS, REPLAY
 
-TOPICS: Final = (EVENTS, DELIVER, REPLAY)  # each has a stream of its own
+TOPICS: Final = (EVENTS, CLOUDEVENTS, DELIVER, REPLAY)  # each has a stream of its own
 MOST_POLLED: Final = 400  # records a poll and partition
 _BUFFER: Final = 65_536  # records that a stream's queue holds; checked against the polls below (F10)
 _PRESSURE: Final = 0.2  # what is left of a queue when Faust's flow control begins

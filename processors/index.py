@@ -5,9 +5,10 @@ from typing import Final
 
 from confluent_kafka import Message
 
-from processors.following import TopicFollower
+from producers.following import TopicFollower
 from producers.handover import Handover
 from schemas.codec import UnreadableRecord, decode
+from schemas.filters import Filters, filters_of
 from schemas.ids import OrganizationId, SubscriptionId
 from schemas.patterns import patterns_taking
 from schemas.records import Subscription
@@ -26,6 +27,7 @@ class SubscriptionIndex:
     def __init__(self) -> None:
         self._by_id: dict[SubscriptionId, Subscription] = {}
         self._by_pattern: dict[tuple[OrganizationId, str], dict[SubscriptionId, Subscription]] = {}
+        self._filters: dict[SubscriptionId, Filters] = {}  # of those that have any, compiled
 
     def __len__(self) -> int:
         return len(self._by_id)
@@ -37,6 +39,8 @@ class SubscriptionIndex:
             return
         self.remove(subscription.id)
         self._by_id[subscription.id] = subscription
+        if subscription.filters is not None:
+            self._filters[subscription.id] = filters_of(subscription.filters)
         for pattern in subscription.event_types:
             way = subscription.organization_id, pattern
             self._by_pattern.setdefault(way, {})[subscription.id] = subscription
@@ -46,6 +50,7 @@ class SubscriptionIndex:
         known = self._by_id.pop(subscription_id, None)
         if known is None:
             return
+        self._filters.pop(subscription_id, None)
         for pattern in {*known.event_types}:
             way = known.organization_id, pattern
             those = self._by_pattern[way]
@@ -66,6 +71,13 @@ class SubscriptionIndex:
         for pattern in patterns_taking(event_type):
             found.update(self._by_pattern.get((organization_id, pattern), _NOBODY))
         return [found[each] for each in sorted(found)]
+
+    def filters_of(self, subscription_id: SubscriptionId) -> Filters | None:
+        """Return a subscription's filters, None when it takes every event of its types.
+
+        Filters that this worker cannot make anything of, of a newer release say, fail with every event.
+        """
+        return self._filters.get(subscription_id)
 
     def settings_of(self, subscription_id: SubscriptionId) -> Subscription | None:
         """Return a subscription as it is now; None when it is deleted, or newer than what was read."""

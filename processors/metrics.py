@@ -3,6 +3,8 @@
 from prometheus_client import Counter, Gauge, Histogram
 
 EVENTS_ROUTED = Counter("hookline_events_routed", "Events whose deliveries are on the deliver topic.")
+FILTERS_EVALUATED = Counter("hookline_filters_evaluated", "Subscriptions' filters asked about an event.", ["result"])
+CLOUDEVENTS_CONVERTED = Counter("hookline_cloudevents_converted", "JSON CloudEvents that became events on the log.")
 ATTEMPTS_MADE = Counter("hookline_attempts", "Attempts by what they came to.", ["state", "error_kind"])
 RECORDS_QUARANTINED = Counter("hookline_records_quarantined", "Records that nobody can read.", ["stage"])
 RECORDS_SKIPPED = Counter("hookline_records_skipped", "Delivery records that need not be sent.", ["why"])

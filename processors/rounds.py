@@ -11,7 +11,7 @@ from typing import Final
 
 from confluent_kafka import Message
 
-from processors.following import TopicFollower
+from producers.following import TopicFollower
 from producers.handover import Handover
 from schemas.codec import UnreadableRecord, decode
 from schemas.ids import DeliveryId

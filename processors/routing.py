@@ -10,18 +10,22 @@ from typing import Final
 
 import orjson
 
+from processors.event_types import EventChecks
+from processors.filtering import Failures, takers
 from processors.index import SubscriptionIndex
 from processors.intake import Taken
 from processors.metrics import EVENTS_ROUTED, RECORDS_QUARANTINED
 from processors.quarantining import quarantined
 from producers.handover import LoopProducer
 from producers.records import Outgoing
+from schemas.catalogue import BUILT_IN, Catalogue
 from schemas.codec import UnreadableRecord, decode, encode
-from schemas.envelope import body_of, check_id, check_organization
+from schemas.envelope import check_id, check_organization
 from schemas.errors import InvalidInput
 from schemas.headers import ORGANIZATION, delivery_headers, traceparent_in
 from schemas.ids import append_time_of, delivery_id_of, new_attempt_id
-from schemas.records import FIRST_ROUND, Attempt, AttemptState, Delivery, Event, Position, Subscription
+from schemas.payloads import PayloadSource, payload_of
+from schemas.records import FIRST_ROUND, NEVER_SHAPED, Attempt, AttemptState, Delivery, Event, Position, Subscription
 from schemas.topics import ATTEMPTS, DELIVER
 
 STAGE: Final = "route"
@@ -48,8 +52,9 @@ def deliveries_of(
     now: datetime,
     appended_at: datetime | None = None,
     traceparent: str | None = None,
+    catalogue: Catalogue = BUILT_IN,
 ) -> Owed:
-    """Return what `event`, read at `position`, owes to `subscriptions`, all of which want it.
+    """Return what `event`, read at `position`, owes to `subscriptions`, all of which want it, each in its own shape.
 
     `appended_at` is when the broker took it (None: when the event says that it happened). The subscription that an
     event of ours is about is owed nothing: telling it that it fails would be another failure.
@@ -57,26 +62,30 @@ def deliveries_of(
     Raises InvalidInput when its data is no JSON object: such a record cannot be anybody's body.
     """
     subscriptions = _without_its_subject(event, subscriptions)
-    body = body_of(event) if subscriptions else b""
+    source = PayloadSource.of(event, catalogue.get(event.type, event.organization_id))
+    if subscriptions:
+        _ = source.fields  # also when it is held for all, or thin: nobody could send it later
     deliveries = tuple(
         Delivery(
-            id=delivery_id_of(event.id, subscription.id, appended_at=appended_at),
+            id=identifier,
             event_id=event.id,
             event_type=event.type,
             organization_id=event.organization_id,
             subscription_id=subscription.id,
             subscription_version=subscription.version,
-            body=body,
+            body=payload_of(subscription.payload).body(source, delivery_id=identifier),
             event_position=position,
             event_created_at=event.created_at,
             due_at=now,
             schedule_version=schedule_version,
             key=event.key,
             sequence=position.offset,
+            transformation_version=subscription.transformation_version,
             traceparent=traceparent,
         )
         for subscription in subscriptions
         if subscription.enabled
+        for identifier in (delivery_id_of(event.id, subscription.id, appended_at=appended_at),)
     )
     held = tuple(
         _held(event, subscription, position=position, now=now, appended_at=appended_at)
@@ -125,8 +134,21 @@ def organization_of(taken: Taken) -> bytes:
 class Router:
     """Routes one event at a time; as many run at once as the intake lets."""
 
-    def __init__(self, index: SubscriptionIndex, producer: LoopProducer, *, schedule_version: str) -> None:
+    def __init__(
+        self,
+        index: SubscriptionIndex,
+        producer: LoopProducer,
+        *,
+        schedule_version: str,
+        failures: Failures,
+        catalogue: Catalogue = BUILT_IN,
+        checks: EventChecks | None = None,
+    ) -> None:
+        """Begin; `catalogue` says which fields are masked. Without `checks` events of any type are routed."""
+        self._catalogue = catalogue
         self._index = index
+        self._checks = checks
+        self._failures = failures
         self._producer = producer
         self._schedule_version = schedule_version
 
@@ -134,14 +156,18 @@ class Router:
         """Publish what the event in `taken` owes; return when the brokers have it."""
         try:
             event = checked_event(taken.value)
+            if self._checks is not None:
+                await self._checks.check(event)
+            wanting = self._index.wanting(event.organization_id, event.type)
             owed = deliveries_of(
                 event,
-                self._index.wanting(event.organization_id, event.type),
+                takers(event, wanting, self._index, self._failures),
                 position=taken.position,
                 schedule_version=self._schedule_version,
                 now=datetime.now(UTC),
                 appended_at=append_time_of(round(taken.timestamp_s * 1000)),
                 traceparent=traceparent_in(taken.headers),
+                catalogue=self._catalogue,
             )
             records = [*map(_delivery_record, owed.deliveries), *map(_held_record, owed.held)]
             _check_sizes(records)
@@ -196,4 +222,5 @@ def _held(
         error=subscription.disabled_reason,
         key=event.key,
         sequence=position.offset,
+        transformation_version=NEVER_SHAPED,
     )

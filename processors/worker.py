@@ -10,9 +10,12 @@ from confluent_kafka import Message as KafkaMessage
 
 from processors.agents import Agents
 from processors.app import new_app
+from processors.converting import Converter, turn_of
 from processors.delivering import Deliverer
 from processors.endpoints import Endpoints
 from processors.errors import WorkerError
+from processors.event_types import EventChecks
+from processors.filtering import FailureReports
 from processors.index import IndexFollower, SubscriptionIndex
 from processors.intake import Flow, Intake
 from processors.lanes.assembly import Lanes
@@ -24,9 +27,11 @@ from processors.sending import Sender
 from processors.settings import WorkerSettings
 from processors.skipping import Finished, OutcomeTail
 from processors.watchdog import Watchdog
+from producers.event_types import EventTypesFollower
 from producers.handover import Handover, LoopProducer
 from producers.records import RecordProducer
 from producers.settings import KafkaSettings
+from schemas.catalogue import Catalogue
 from schemas.codec import UnreadableRecord
 from schemas.records import Position
 from schemas.topics import DELIVER, REPLAY
@@ -34,6 +39,7 @@ from schemas.topics import DELIVER, REPLAY
 log = structlog.get_logger("processors.worker")
 
 MOST_ROUTED_AT_ONCE: Final = 200
+MOST_CONVERTED_AT_ONCE: Final = 200
 _FLUSH_S: Final = 5.0
 VERSION: Final = "0.1.0"
 
@@ -59,6 +65,7 @@ async def run_worker(
     on_unreadable = _quarantine_in_background(producer, failure)
     follower = IndexFollower(index, kafka.client_config(), handover, on_unreadable=on_unreadable)
     of_rounds = rounds_follower(rounds, kafka.client_config(), handover, on_unreadable=on_unreadable)
+    of_types = EventTypesFollower(Catalogue(), kafka.client_config(), handover, on_unreadable=on_unreadable)
     app = new_app(settings, kafka)
     finished = Finished()
     sender = Sender(
@@ -67,7 +74,8 @@ async def run_worker(
         ports=settings.ports,
         user_agent=f"Hookline/{VERSION}",
     )
-    router = Router(index, producer, schedule_version=settings.retry_waits.version)
+    reports = FailureReports(producer.send, on_failure=failure.note)
+    checks = EventChecks(of_types.catalogue, of_types.caught_up)
     deliverer = Deliverer(
         follower,
         Endpoints(sealer),
@@ -83,10 +91,30 @@ async def run_worker(
     def assigned() -> list[tuple[str, int]]:
         return [(tp.topic, tp.partition) for tp in tuple(app.consumer.assignment())]
 
-    tail = OutcomeTail(kafka.client_config(), finished)
-    lanes = Lanes(settings, kafka, producer, handover, tail=tail, assigned=assigned, on_failure=failure.note)
+    lanes = Lanes(
+        settings,
+        kafka,
+        producer,
+        handover,
+        tail=OutcomeTail(kafka.client_config(), finished),
+        assigned=assigned,
+        on_failure=failure.note,
+    )
     agents = Agents(
-        routing=_routing(settings, router, lambda: cast(Flow, app.consumer), failure),
+        routing=_routing(
+            settings,
+            Router(
+                index,
+                producer,
+                schedule_version=settings.retry_waits.version,
+                failures=reports,
+                catalogue=of_types.catalogue,
+                checks=checks,
+            ),
+            lambda: cast(Flow, app.consumer),
+            failure,
+        ),
+        converting=_converting(settings, Converter(producer, checks=checks), lambda: cast(Flow, app.consumer), failure),
         delivering=lanes.of(DELIVER, deliverer, index, lambda: cast(Flow, app.consumer)),
         replaying=lanes.of(REPLAY, deliverer, index, lambda: cast(Flow, app.consumer)),
     )
@@ -100,7 +128,7 @@ async def run_worker(
     )
 
     async def live() -> None:
-        await asyncio.gather(follower.start(), of_rounds.start())
+        await asyncio.gather(follower.start(), of_rounds.start(), of_types.start())
         log.info("index.ready", subscriptions=len(index), rounds=len(rounds))
         lanes.start()
         await app.start()
@@ -114,10 +142,11 @@ async def run_worker(
         log.info("worker.stopping", in_flight=agents.sending, waiting=agents.waiting)
         watchdog.stop()
         cut = await agents.stop(settings.stop_within_s)
+        await reports.stop()
         log.info("worker.stopped", cut_off=cut)
     finally:
         await app.stop()
-        await asyncio.gather(follower.stop(), of_rounds.stop())
+        await asyncio.gather(follower.stop(), of_rounds.stop(), of_types.stop())
         await lanes.stop()
         await sender.close()
         records.close(_FLUSH_S)  # on the loop: reports settle its futures
@@ -133,6 +162,20 @@ def _routing(settings: WorkerSettings, router: Router, flow: Callable[[], Flow],
         most_bytes=settings.most_held_event_bytes,
         most_bytes_in_all=settings.most_held_event_bytes,
         turn_of=organization_of,
+        on_failure=failure.note,
+    )
+
+
+def _converting(
+    settings: WorkerSettings, converter: Converter, flow: Callable[[], Flow], failure: "_Failure"
+) -> Intake:
+    return Intake(
+        converter.convert,
+        flow=flow,
+        most_at_once=MOST_CONVERTED_AT_ONCE,
+        most_records=settings.most_held_records,
+        most_bytes=settings.most_held_bytes,
+        turn_of=turn_of,
         on_failure=failure.note,
     )
 

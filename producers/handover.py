@@ -6,6 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Final
 
 from producers.errors import ProducingError, QueueFull
@@ -64,29 +65,33 @@ class LoopProducer:
         it is full this waits without holding up the loop, 10 s at most a record (QueueFull), and who comes later waits
         behind it: ordered deliveries are as ordered as their records here.
         """
+        failed = next((error for error in await self.outcomes_of(records) if error is not None), None)
+        if failed is not None:
+            raise failed
+
+    async def outcomes_of(self, records: Sequence[Outgoing]) -> list[ProducingError | None]:
+        """Do the same and return, for each record, None or why the brokers may not have it."""
         if not records:
-            return
+            return []
         done = self._loop.create_future()
         waiting = len(records)
-        failed: ProducingError | None = None
+        outcomes: list[ProducingError | None] = [None] * waiting
 
-        def report(error: ProducingError | None) -> None:
-            nonlocal waiting, failed
+        def reported(index: int, error: ProducingError | None) -> None:
+            nonlocal waiting
             waiting -= 1
-            failed = failed or error
+            outcomes[index] = error
             if waiting == 0 and not done.done():
-                if failed is None:
-                    done.set_result(None)
-                else:
-                    done.set_exception(failed)
+                done.set_result(None)
 
         try:
-            for record in records:
-                await self._queue(record, report)
+            for index, record in enumerate(records):
+                await self._queue(record, partial(reported, index))
             self._start_serving()
             await done
         finally:
             done.cancel()  # of a caller who was cancelled: nobody is left to hear the reports
+        return outcomes
 
     async def _queue(self, record: Outgoing, report: Report) -> None:
         if not self._in_line and self._is_settled(record, report):

@@ -27,6 +27,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from producers.records import Outgoing
 from schemas.headers import Headers
+from schemas.topics import EVENT_TYPES
 
 CHANNEL: Final = "hookline_outbox"  # PostgreSQL's NOTIFY, so that the relay need not wait for its next look
 
@@ -42,6 +43,7 @@ outbox = Table(
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
 )
 Index("outbox_created_at", outbox.c.created_at)
+Index("outbox_event_types", outbox.c.key, postgresql_where=outbox.c.topic == EVENT_TYPES)  # api/event_types/knowing.py
 
 
 async def add_to_outbox(db: AsyncConnection | AsyncSession, record: Outgoing) -> None:

@@ -6,22 +6,25 @@ The built-in ones are one file each in `event_types/`. Those that organizations 
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from difflib import get_close_matches
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
-from typing import Final, cast
+from typing import Any, Final, cast
 
+from schemas.checking import Checker, Schema
 from schemas.errors import InvalidInput
 from schemas.ids import OrganizationId
-from schemas.json_values import Json, escaped
+from schemas.json_values import Json
+from schemas.marks import Path as DataPath
+from schemas.marks import Sensitivity, marked_paths
 from schemas.records import EventTypeDefinition
 
 TEST_EVENT: Final = "hookline.test"
-_FOLDER: Final = Path(__file__).parent / "event_types"
-_INT_RANGES: Final = {"int": 31, "long": 63}
-
-Schema = str | list["Schema"] | dict[str, "Schema"]
+FOLDER: Final = Path(__file__).parent / "event_types"
+_LONGEST_COMPARED: Final = 100  # characters; a publisher's word may be as long as an event
+_MOST_NAMED: Final = 20
 
 
 class UnknownEventType(InvalidInput):
@@ -49,8 +52,9 @@ class EventType:
     """An event type as the catalogue has it.
 
     `open_ended` ones take any JSON object as data; `reserved` ones are published by Hookline alone. `ordering_key` is
-    the field of data that orders events whose publisher names no key. `owner` is who answers for it.
-    `organization_id` is None for the built-in ones.
+    the field of data that orders events whose publisher names no key: a text, or null for no order. `owner` is who
+    answers for it. `organization_id` is None for the built-in ones. `personal` and `secret` are where data holds such
+    (schemas/marks.py), computed once.
     """
 
     name: str
@@ -65,20 +69,26 @@ class EventType:
     version: int = 1
     ordering_key: str | None = None
     organization_id: OrganizationId | None = None
+    personal: tuple[DataPath, ...] = field(init=False, compare=False)
+    secret: tuple[DataPath, ...] = field(init=False, compare=False)
+    checker: Checker = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Find what is marked; raises ValueError for a schema whose marks cannot be listed."""
+        object.__setattr__(self, "personal", marked_paths(self.schema, Sensitivity.PERSONAL))
+        object.__setattr__(self, "secret", marked_paths(self.schema, Sensitivity.SECRET))
+        object.__setattr__(self, "checker", Checker(self.name, self.schema, open_ended=self.open_ended))
 
     def check(self, data: Json, *, pointer: str = "/data") -> None:
         """Raise InvalidInput, with a pointer to the field, unless `data` fits the schema.
 
         Avro has no way to carry a field that its schema does not name, so neither have we: `metadata` is free.
         """
-        if not isinstance(data, dict):
-            raise InvalidInput(f"must be a JSON object, not {_json_name(data)}", pointer=pointer)
-        if not self.open_ended:
-            _check_record(data, self.schema, pointer, self.name)
+        self.checker.check(data, pointer=pointer)
 
 
 class Catalogue:
-    """The built-in event types and those of organizations. Not for threads that change it."""
+    """The built-in event types and those of organizations. One thread changes it, others may read it meanwhile."""
 
     def __init__(self) -> None:
         """Begin with the built-in ones."""
@@ -98,7 +108,8 @@ class Catalogue:
             return found
         known = [event_type.name for event_type in self.all_of(organization_id)]
         family = [other for other in known if other.partition(".")[0] == name.partition(".")[0]]
-        hint = f"known ones are {', '.join(family or known)}"
+        near = (family or get_close_matches(name[:_LONGEST_COMPARED], known))[:_MOST_NAMED]
+        hint = f"near it are {', '.join(near)}" if near else "`hookline schemas list` and GET /event-types have all"
         raise UnknownEventType(f"unknown event type {name[:60]!r}; {hint}", pointer=pointer)
 
     def all_of(self, organization_id: str | None = None) -> list[EventType]:
@@ -113,14 +124,16 @@ class Catalogue:
         """
         if event_type.organization_id is None:
             raise ValueError(f"{event_type.name} belongs to no organization: built-in types are files")
-        own = self._defined.setdefault(event_type.organization_id, {})
+        own = self._defined.get(event_type.organization_id, {})
         known = own.get(event_type.name)
-        if known is None or known.version <= event_type.version:
-            own[event_type.name] = event_type
+        if known is None or known.version <= event_type.version:  # who iterates keeps the dictionary of before
+            self._defined[event_type.organization_id] = {**own, event_type.name: event_type}
 
     def remove(self, organization_id: OrganizationId, name: str) -> None:
         """Forget a type that an organization defined."""
-        self._defined.get(organization_id, {}).pop(name, None)
+        own = self._defined.get(organization_id, {})
+        if name in own:
+            self._defined[organization_id] = {other: kept for other, kept in own.items() if other != name}
 
 
 BUILT_IN: Final = Catalogue()  # for those who know no organization's own types
@@ -162,100 +175,24 @@ def check_not_reserved(name: str, *, pointer: str = "/type") -> None:
         raise InvalidInput(f"{name} is published by Hookline alone: use an event type of your own", pointer=pointer)
 
 
-def _read_all() -> Iterator[EventType]:
-    for path in sorted(_FOLDER.glob("*.avsc")):
-        schema = json.loads(path.read_text())
-        yield EventType(
-            name=path.stem,
-            category=schema["category"],
-            description=schema["doc"],
-            schema=schema,
-            example=schema["example"],
-            open_ended=schema.get("open", False),
-            reserved=schema.get("reserved", False),
-            owner=schema.get("owner", "hookline"),
-            state=EventTypeState(schema.get("state", "active")),
-            version=schema.get("version", 1),
-            ordering_key=schema.get("ordering_key"),
-        )
-
-
-def _check_record(data: dict[str, Json], schema: Mapping[str, Schema], pointer: str, where: str) -> None:
-    fields = {cast(str, field["name"]): field for field in cast(list[dict[str, Schema]], schema["fields"])}
-    for name in data:
-        if name not in fields:
-            known = ", ".join(fields)
-            raise InvalidInput(f"{where} has no such field; it has {known}", pointer=f"{pointer}/{escaped(name)}")
-    for name, field in fields.items():
-        if name in data:
-            _check(data[name], field["type"], f"{pointer}/{name}", where)
-        elif "default" not in field:
-            raise InvalidInput(f"is missing; {where} requires it", pointer=f"{pointer}/{name}")
-
-
-def _check(value: Json, schema: Schema, pointer: str, where: str) -> None:
-    if isinstance(schema, list):
-        branches = [branch for branch in schema if branch != "null"]
-        if value is None and len(branches) < len(schema):
-            return
-        _check(value, branches[0], pointer, where)
-    elif isinstance(schema, str):
-        if not _is_primitive(value, schema):
-            raise InvalidInput(f"must be {_PRIMITIVES[schema]}, not {_json_name(value)}", pointer=pointer)
-    else:
-        _check_complex(value, schema, pointer, where)
-
-
-def _check_complex(value: Json, schema: Mapping[str, Schema], pointer: str, where: str) -> None:
-    match schema["type"]:
-        case "array":
-            if not isinstance(value, list):
-                raise InvalidInput(f"must be an array, not {_json_name(value)}", pointer=pointer)
-            for index, item in enumerate(value):
-                _check(item, schema["items"], f"{pointer}/{index}", where)
-        case "map" | "record":
-            if not isinstance(value, dict):
-                raise InvalidInput(f"must be an object, not {_json_name(value)}", pointer=pointer)
-            if schema["type"] == "record":
-                _check_record(value, schema, pointer, where)
-            else:
-                for name, item in value.items():
-                    _check(item, schema["values"], f"{pointer}/{escaped(name)}", where)
-        case inner:
-            _check(value, inner, pointer, where)
-
-
-_PRIMITIVES: Final = {
-    "string": "a string",
-    "int": "a whole number of 32 bits",
-    "long": "a whole number of 64 bits",
-    "float": "a number",
-    "double": "a number",
-    "boolean": "true or false",
-}
-
-
-def _is_primitive(value: Json, schema: str) -> bool:
-    if schema == "string":
-        return isinstance(value, str)
-    if schema == "boolean":
-        return isinstance(value, bool)
-    if isinstance(value, bool):
-        return False
-    if schema in _INT_RANGES:
-        limit = 1 << _INT_RANGES[schema]
-        return isinstance(value, int) and -limit <= value < limit
-    return isinstance(value, int | float)
-
-
-def _json_name(value: Json) -> str:
-    if value is None:
-        return "null"
-    names = (
-        (bool, "a boolean"),
-        (int, "a number"),
-        (float, "a number"),
-        (str, "a string"),
-        (list, "an array"),
+def described(name: str, schema: Mapping[str, Schema]) -> EventType:
+    """Return the built-in event type that a file's schema describes; it was checked (schemas/type_files.py)."""
+    file = cast(Mapping[str, Any], schema)
+    return EventType(
+        name=name,
+        category=file["category"],
+        description=file["doc"],
+        schema=schema,
+        example=file.get("example", {}),
+        open_ended=file.get("open", False),
+        reserved=file.get("reserved", False),
+        owner=file["owner"],
+        state=EventTypeState(file["state"]),
+        version=file["version"],
+        ordering_key=file.get("ordering_key"),
     )
-    return next((name for kind, name in names if isinstance(value, kind)), "an object")
+
+
+def _read_all() -> Iterator[EventType]:
+    for path in sorted(FOLDER.glob("*.avsc")):
+        yield described(path.stem, json.loads(path.read_text()))

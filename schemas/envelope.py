@@ -5,12 +5,13 @@ from typing import Final, cast
 
 import orjson
 
-from schemas.catalogue import BUILT_IN, Catalogue
+from schemas.catalogue import BUILT_IN, PUBLISHED, Catalogue, EventType
+from schemas.checking import object_json_of
 from schemas.errors import InvalidInput
 from schemas.ids import OrganizationId, is_organization_id, is_time_ordered, new_event_id
-from schemas.json_values import Json, check_json
+from schemas.json_values import Json
 from schemas.records import Event
-from schemas.redaction import without_sensitive
+from schemas.redaction import is_sensitive_cached, without_sensitive
 
 LARGEST_EVENT_BYTES: Final = 256 * 1024
 LONGEST_KEY: Final = 255
@@ -35,25 +36,31 @@ def new_event(
 ) -> Event:
     """Return the event that these make: checked, without sensitive fields, with a fresh id and time.
 
-    `previous` and `metadata` are JSON objects or None, `source` is CloudEvents'. Raises InvalidInput with a pointer
-    to what does not hold; UnknownEventType and EventTooLarge are its kinds.
+    Without `key`, what the type's `ordering_key` names in `data` is the key. `previous` and `metadata` are JSON objects
+    or None, `source` is CloudEvents'. Raises InvalidInput with a pointer to what does not hold; UnknownEventType and
+    EventTooLarge are its kinds.
     """
     check_organization(organization_id)
     event_type = catalogue.of(type, organization_id)
-    _check_text(key, "/key")
-    _check_text(source_id, "/id")
-    check_json(data, pointer="/data")
-    kept = without_sensitive(data)
-    event_type.check(kept)
+    if event_type.state not in PUBLISHED:
+        raise InvalidInput(f"{event_type.name} is {event_type.state}: it cannot be published", pointer="/type")
+    if key is not None:
+        _check_text(key, "/key")
+    if source_id is not None:
+        _check_text(source_id, "/id")
+    checker = event_type.checker
+    written = checker.json_of(data, pointer="/data")
+    if key is None and event_type.ordering_key is not None:
+        key = _key_in(data, event_type)
     event = Event(
         id=new_event_id(),
         type=event_type.name,
         organization_id=OrganizationId(organization_id),
         created_at=datetime.now(UTC),
-        data=orjson.dumps(kept),
+        data=written,
         key=key,
-        previous=_optional_object(previous, "/previous"),
-        metadata=_optional_object(metadata, "/metadata"),
+        previous=None if previous is None else checker.previous_json_of(previous, pointer="/previous"),
+        metadata=None if metadata is None else object_json_of(metadata, pointer="/metadata"),
         source_id=source_id,
         source=source,
     )
@@ -64,23 +71,25 @@ def new_event(
 
 
 def body_of(event: Event) -> bytes:
-    """Return the exact bytes that every subscriber of the event receives on every attempt.
+    """Return the full body of an event; schemas/payloads makes of it what a subscription wants.
 
     Sensitive fields are removed again: the record may come from a client that is not ours. Raises InvalidInput when
     data, previous or metadata is no JSON object.
     """
-    return orjson.dumps(
-        {
-            "id": event.id,
-            "type": event.type,
-            "created_at": event.created_at,
-            "organization_id": event.organization_id,
-            "data": _clean(event.data, "/data"),
-            "previous": None if event.previous is None else _clean(event.previous, "/previous"),
-            "metadata": {} if event.metadata is None else _clean(event.metadata, "/metadata"),
-        },
-        option=orjson.OPT_UTC_Z,
-    )
+    return orjson.dumps(fields_of(event), option=orjson.OPT_UTC_Z)
+
+
+def fields_of(event: Event) -> dict[str, object]:
+    """Return what the body of an event says, in its order; raises InvalidInput as `body_of` does."""
+    return {
+        "id": event.id,
+        "type": event.type,
+        "created_at": event.created_at,
+        "organization_id": event.organization_id,
+        "data": _clean(event.data, "/data"),
+        "previous": None if event.previous is None else _clean(event.previous, "/previous"),
+        "metadata": {} if event.metadata is None else _clean(event.metadata, "/metadata"),
+    }
 
 
 def check_id(identifier: str, prefix: str, pointer: str) -> None:
@@ -108,18 +117,22 @@ def _clean(raw: bytes, pointer: str) -> Json:
         raise InvalidInput(error.detail, pointer=pointer) from None
 
 
-def _optional_object(value: Json, pointer: str) -> bytes | None:
-    if value is None:
+def _key_in(data: Json, event_type: EventType) -> str | None:
+    """Return what orders the event, in data that fits its type; None when there is none, or it must not leave."""
+    name = str(event_type.ordering_key)
+    if is_sensitive_cached(name) or (name,) in event_type.secret or not isinstance(data, dict):
         return None
-    if not isinstance(value, dict):
-        raise InvalidInput("must be a JSON object or null", pointer=pointer)
-    check_json(value, pointer=pointer)
-    return orjson.dumps(without_sensitive(value))
+    found = data.get(name)
+    if not isinstance(found, str) or not found:
+        return None
+    if len(found) > LONGEST_KEY:
+        raise InvalidInput(
+            f"orders events of its type: it has at most {LONGEST_KEY} characters", pointer=f"/data/{name}"
+        )
+    return found
 
 
-def _check_text(text: str | None, pointer: str) -> None:
-    if text is None:
-        return
+def _check_text(text: str, pointer: str) -> None:
     if not 1 <= len(text) <= LONGEST_KEY or "\x00" in text:
         raise InvalidInput(f"must be 1 to {LONGEST_KEY} characters without NUL", pointer=pointer)
     try:

@@ -26,6 +26,10 @@ _LAST_TIME_MS: Final = int(_LAST_TIME, 16)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 FILED_BEFORE: Final = timedelta(days=7)  # an outbox may have waited that long for Kafka
 FILED_AFTER: Final = timedelta(days=1)
+# An event that is read from its JSON and written anew is filed by the time of that second record, which is later the
+# longer the worker was away: what its id says must not need the clamp of `filed_at` then.
+_NAMED_BEFORE: Final = timedelta(days=3)
+_DAY_MS: Final = 24 * 3600 * 1000
 _HASHED_BITS: Final = 74  # what UUIDv7 leaves beside 48 bits of time, the version and the variant
 
 
@@ -83,6 +87,25 @@ def delivery_id_of(
     """
     at = made_at(event_id) if appended_at is None else filed_at(event_id, appended_at)
     return DeliveryId(f"dlv_{_derived(_milliseconds(at), f'{event_id}/{subscription_id}'):032x}")
+
+
+def event_id_of(
+    organization_id: str, source: str, source_id: str, *, said_at: datetime | None, appended_at: datetime
+) -> EventId:
+    """Return the `evt_…` of what a service calls `source_id`: the same whenever it is read, or sent again.
+
+    It has a UUIDv7's shape: 48 bits of time, then the start of SHA-256 over organization, source and id. The time is
+    `said_at`, the event's own, when that is at most 3 days before the broker appended the record or a day after it;
+    else, and for None, the beginning of the UTC day on which the broker appended it. So an event without a usable time
+    that is sent on both sides of midnight has two ids.
+    """
+    if said_at is not None and -_NAMED_BEFORE <= said_at - appended_at <= FILED_AFTER:
+        time_ms = _milliseconds(said_at)
+    else:
+        appended_ms = _milliseconds(appended_at)
+        time_ms = appended_ms - appended_ms % _DAY_MS
+    named = f"{organization_id}\x00{source}\x00{source_id}"  # none of them holds NUL
+    return EventId(f"evt_{_derived(time_ms, named):032x}")
 
 
 def filed_at(identifier: str, appended_at: datetime) -> datetime:

@@ -12,7 +12,7 @@ Json = dict[str, "Json"] | list["Json"] | str | int | float | bool | None
 
 DEEPEST: Final = 100  # levels of objects and arrays; orjson writes 254, and what walks values here recurses
 TOO_DEEP: Final = f"nests deeper than {DEEPEST} levels"
-_INTEGERS: Final = range(-(1 << 63), 1 << 64)  # what orjson writes
+_LEAST, _GREATEST = -(1 << 63), (1 << 64) - 1  # what orjson writes
 
 _Fault = tuple[list[str], str]  # where, innermost name first, and what
 
@@ -40,7 +40,7 @@ def _fault_of(value: object, level: int) -> _Fault | None:
     if value is None or isinstance(value, bool):
         return None
     if isinstance(value, int):
-        return None if value in _INTEGERS else ([], "is beyond 64 bits")
+        return None if _LEAST <= value <= _GREATEST else ([], "is beyond 64 bits")
     if isinstance(value, float):
         return None if math.isfinite(value) else ([], "is NaN or infinite, which JSON cannot carry")
     if isinstance(value, dict | list | tuple):

@@ -13,6 +13,7 @@ from typing import Final
 from schemas.ids import AttemptId, DeliveryId, EventId, OrganizationId, SubscriptionId
 
 FIRST_ROUND = "0"
+NEVER_SHAPED: Final = -1  # transformation_version of what was held when it was routed: it never had a body
 
 
 class AttemptState(StrEnum):

@@ -33,6 +33,7 @@ HARMLESS = {
         "argon2",
         "bcrypt",
         "cachetools",
+        "cel_expr_python",
         "cryptography",
         "fastapi",
         "fastavro",

@@ -1,13 +1,14 @@
 """The JSON of deliveries and of their attempts, as they go out."""
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.deliveries.tables import AttemptRow, DeliveryRow, DeliveryState
+from schemas.records import NEVER_SHAPED
 
 SHOWN_BYTES: Final = 10 * 1024  # of a body, of a request or of an answer
 _LONGEST_CHARACTER: Final = 4  # bytes of UTF-8
@@ -32,6 +33,7 @@ _DELIVERY: Final[dict[str, Any]] = {
     "finished_at": None,
     "is_test": False,
     "key": "user_123",
+    "transformation_version": 1,
 }
 _ATTEMPT: Final[dict[str, Any]] = {
     "id": "att_019a9f2b6cf17d0a9b8c7d6e5f403122",
@@ -48,6 +50,7 @@ _ATTEMPT: Final[dict[str, Any]] = {
     "next_attempt_at": "2026-11-21T09:31:03Z",
     "worker": "worker-0",
     "subscription_version": 3,
+    "transformation_version": 1,
     "request": {
         "headers": {"content-type": "application/json", "webhook-signature": "***"},
         "body": '{"id":"evt_019a9f2b6c7d7f0e8d9c0b1a2f3e4d5c","type":"user.created"}',
@@ -87,6 +90,9 @@ class DeliveryBody(BaseModel):
     finished_at: datetime | None = Field(description="When this round ended: success, failed or held.")
     is_test: bool
     key: str | None
+    transformation_version: int | None = Field(
+        description="Of the subscription's `payload` when it was first sent; null: it was held without a body."
+    )
 
 
 class RequestBody(BaseModel):
@@ -128,6 +134,9 @@ class AttemptBody(BaseModel):
     next_attempt_at: datetime | None
     worker: str
     subscription_version: int
+    transformation_version: int | None = Field(
+        description="Of the subscription's `payload` when its body was made; 0: the full body; null: there was none."
+    )
     request: RequestBody | None = Field(description="null when no request was made.")
     response: ResponseBody | None = Field(description="null without an answer.")
 
@@ -146,11 +155,12 @@ def shown(row: DeliveryRow, *, now: datetime) -> DeliveryBody:
 
 
 def shown_with_attempts(
-    row: DeliveryRow, attempts: Sequence[AttemptRow], *, body: bytes | None, now: datetime
+    row: DeliveryRow, attempts: Sequence[AttemptRow], *, bodies: Mapping[int, bytes], now: datetime
 ) -> DeliveryDetail:
-    """Return a row as its body, with its attempts; `body` as `shown_attempt` takes it."""
+    """Return a row as its body, with its attempts; `bodies` are what `shown_attempt` takes, by transformation."""
     return DeliveryDetail.model_construct(
-        **_fields(row, now), attempts=[shown_attempt(attempt, body=body) for attempt in attempts]
+        **_fields(row, now),
+        attempts=[shown_attempt(attempt, body=bodies.get(attempt.transformation_version)) for attempt in attempts],
     )
 
 
@@ -164,7 +174,7 @@ def state_of(row: DeliveryRow, *, now: datetime) -> DeliveryState:
 def shown_attempt(row: AttemptRow, *, body: bytes | None) -> AttemptBody:
     """Return an attempt as its body.
 
-    `body` is what the event's row holds, or its first 10,240 bytes; None when there is no such row.
+    `body` is what was sent, or its first 10,240 bytes; None when the log cannot tell.
     """
     return AttemptBody(
         id=row.id,
@@ -181,6 +191,7 @@ def shown_attempt(row: AttemptRow, *, body: bytes | None) -> AttemptBody:
         next_attempt_at=row.next_attempt_at,
         worker=row.worker,
         subscription_version=row.subscription_version,
+        transformation_version=shown_version(row.transformation_version),
         request=_request_of(row, body),
         response=_response_of(row),
     )
@@ -221,7 +232,13 @@ def _fields(row: DeliveryRow, now: datetime) -> dict[str, Any]:
         "finished_at": row.finished_at,
         "is_test": row.is_test,
         "key": row.key,
+        "transformation_version": shown_version(row.transformation_version),
     }
+
+
+def shown_version(version: int) -> int | None:
+    """Return a transformation's version; None for what never had a body."""
+    return None if version == NEVER_SHAPED else version
 
 
 def _request_of(row: AttemptRow, body: bytes | None) -> RequestBody | None:

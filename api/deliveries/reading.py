@@ -7,13 +7,12 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from sqlalchemy import ColumnElement, Select, func, literal, literal_column, select, tuple_
+from sqlalchemy import ColumnElement, Select, literal, literal_column, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api.deliveries.bodies import SHOWN_BYTES
 from api.deliveries.event_ids import deliveries_of_events
 from api.deliveries.filters import Wanted
-from api.deliveries.tables import AttemptRow, DeliveryRow, DeliveryState, EventRow
+from api.deliveries.tables import AttemptRow, DeliveryRow, DeliveryState
 from api.lists import Place
 from api.windows import DAY, Window, newest_first, planned_once
 from schemas.ids import FILED_BEFORE, OrganizationId, made_at, times_beginning_with
@@ -68,14 +67,6 @@ async def attempts_of(db: AsyncSession, delivery: DeliveryRow) -> Sequence[Attem
         return (await db.execute(wanted)).scalars().all()[::-1]
     async with planned_once(db):
         return (await db.execute(wanted)).scalars().all()[::-1]
-
-
-async def beginning_of_body(db: AsyncSession, delivery: DeliveryRow) -> bytes | None:
-    """Return what is shown of the body that a delivery sends; None when the log does not hold its event."""
-    wanted = select(func.substr(EventRow.body, 1, SHOWN_BYTES)).where(
-        EventRow.id == delivery.event_id, EventRow.at == delivery.at
-    )
-    return (await db.execute(wanted)).scalar_one_or_none()
 
 
 async def _in_windows(

@@ -11,7 +11,8 @@ from api.credentials import Caller
 from api.database import Db
 from api.deliveries.bodies import DeliveryBody, DeliveryDetail, shown, shown_with_attempts
 from api.deliveries.filters import Filters, Wanted
-from api.deliveries.reading import attempts_of, beginning_of_body, deliveries_of, delivery_of
+from api.deliveries.reading import attempts_of, deliveries_of, delivery_of
+from api.deliveries.sent_bodies import bodies_sent
 from api.errors import NotFound
 from api.lists import Cursor, Limit, Page, Place, page_by_time, place_after
 from api.parameters import WITHOUT_NUL
@@ -75,8 +76,8 @@ async def get_delivery(delivery_id: str, caller: Reader, db: Db) -> DeliveryDeta
     if row is None:
         raise NotFound("this organization has no delivery of this id")
     attempts = await attempts_of(db, row)
-    body = await beginning_of_body(db, row)
-    return shown_with_attempts(row, attempts, body=body, now=datetime.now(UTC))
+    bodies = await bodies_sent(db, row, attempts)
+    return shown_with_attempts(row, attempts, bodies=bodies, now=datetime.now(UTC))
 
 
 async def _page(

@@ -58,6 +58,7 @@ class EventRow(Base):
         Index("events_by_type", "organization_id", "type", "at", "id"),
         Index("events_by_digits", text(f"(ARRAY[{_FOURS}])"), postgresql_using="gin"),
         Index("events_by_source_id", "organization_id", "source_id", postgresql_where=text("source_id IS NOT NULL")),
+        Index("events_by_place", "organization_id", "partition", "offset", "at", "type"),  # for replays of the log
         _BY_DAY,
     )
 
@@ -68,6 +69,7 @@ class EventRow(Base):
     created_at: Mapped[datetime] = mapped_column(_Moment, comment="as the publisher says")
     key: Mapped[str | None] = mapped_column(Text)
     source_id: Mapped[str | None] = mapped_column(Text)
+    source: Mapped[str | None] = mapped_column(Text, comment="CloudEvents' attribute; null: its publisher did not say")
     body: Mapped[bytes] = mapped_column(LargeBinary, comment="what every subscriber receives")
     traceparent: Mapped[str | None] = mapped_column(Text)
     partition: Mapped[int] = mapped_column(comment="of hookline.events; -1: on no topic, a test")
@@ -161,3 +163,4 @@ class AttemptRow(Base):
     body_bytes: Mapped[int] = mapped_column(BigInteger)
     subscription_version: Mapped[int] = mapped_column(BigInteger)
     worker: Mapped[str] = mapped_column(Text)
+    transformation_version: Mapped[int] = mapped_column(server_default="0", comment="of what was sent; -1: nothing was")

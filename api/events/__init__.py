@@ -1,1 +1,1 @@
-"""Events: publishing them over REST, and the catalogue of their types."""
+"""Events: publishing them over REST, and the log of them."""

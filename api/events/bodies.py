@@ -1,4 +1,4 @@
-"""The JSON of events and of their types."""
+"""The JSON of events that are published."""
 
 from typing import Annotated, Any, Final
 
@@ -6,7 +6,6 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api.problems import Problem
 from api.requests import JsonBody
-from schemas.catalogue import EventType
 
 MOST_EVENTS: Final = 500  # of a batch
 
@@ -60,6 +59,12 @@ class NewEvents(JsonBody):
     )
 
 
+class EventBatch(JsonBody):
+    """A batch as it is read: each of its events by itself, later."""
+
+    events: list[JsonObject] = Field(min_length=1, max_length=MOST_EVENTS)
+
+
 class PublishedEvent(BaseModel):
     """An event that Kafka has."""
 
@@ -108,34 +113,3 @@ class EventResults(BaseModel):
     )
 
     results: list[EventResult | EventError]
-
-
-class EventTypeBody(BaseModel):
-    """An event type of the catalogue."""
-
-    model_config = ConfigDict(serialize_by_alias=True)
-
-    name: str
-    category: str
-    description: str
-    avro_schema: JsonObject = Field(alias="schema", description="Avro, of the event's `data`.")
-    example: JsonObject = Field(description="Of the event's `data`.")
-
-
-class EventTypes(BaseModel):
-    """The whole catalogue; it is short, so it is one page."""
-
-    data: list[EventTypeBody]
-    next_cursor: str | None = None
-    has_more: bool = False
-
-
-def shown(event_type: EventType) -> EventTypeBody:
-    """Return an event type as its body."""
-    return EventTypeBody(
-        name=event_type.name,
-        category=event_type.category,
-        description=event_type.description,
-        schema=dict(event_type.schema),
-        example=dict(event_type.example),
-    )

@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Integer, Select, literal, literal_column, 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.deliveries.tables import DeliveryRow, EventRow
+from api.events.outcomes import EventOutcome, conditions_of
 from api.lists import Place
 from api.windows import Window, newest_first, oldest_first, planned_once
 from schemas.ids import OrganizationId, made_at
@@ -35,6 +36,7 @@ class Wanted:
     since: datetime | None = None
     until: datetime | None = None
     order: Order = Order.DESC
+    outcome: EventOutcome | None = None
 
 
 async def events_of(
@@ -50,7 +52,7 @@ async def events_of(
         conditions.append(_past(after, wanted.order))
     found: list[EventRow] = []
     for window in _windows(wanted, after):
-        query = _listed(conditions, window, wanted.order, limit)
+        query = _listed([*conditions, *_outcome(wanted, organization_id, window)], window, wanted.order, limit)
         if window.is_wide:
             async with planned_once(db):
                 found += (await db.execute(query)).scalars().all()
@@ -98,6 +100,12 @@ def _windows(wanted: Wanted, after: Place | None) -> Iterable[Window]:
     if after is not None:
         until = after.at + _MICROSECOND if until is None else min(until, after.at + _MICROSECOND)
     return newest_first(since, until, now=datetime.now(UTC))
+
+
+def _outcome(wanted: Wanted, organization_id: OrganizationId, window: Window) -> list[ColumnElement[bool]]:
+    if wanted.outcome is None:
+        return []
+    return conditions_of(wanted.outcome, organization_id, since=window.since, until=window.until)
 
 
 def _past(place: Place, order: Order) -> ColumnElement[bool]:

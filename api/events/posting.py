@@ -7,11 +7,11 @@ event.
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, TypeVar
 
 import orjson
 import structlog
@@ -21,101 +21,90 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from api.database import DatabaseAway, tenant_transaction_of
 from api.errors import Conflict, Refusal
-from api.events.bodies import NewEvent
 from api.events.publishing import EventPublishing
 from api.events.tables import Claim, claimed, mark_produced
+from api.events.taking import Taken, refused
 from api.metrics import Metrics
 from api.problems import refusal_of
-from producers.errors import ProducingError
-from schemas.catalogue import check_not_reserved
-from schemas.envelope import new_event
 from schemas.errors import InvalidInput
-from schemas.ids import EventId, OrganizationId
+from schemas.ids import EventId, OrganizationId, made_at
 from schemas.records import Event
 
 log = structlog.get_logger("api.events.posting")
 
 Outcome = EventId | Refusal
+Given = TypeVar("Given")
 _READ_AT_ONCE: Final = 50  # events of a batch, some 5 ms, before other requests have their turn
 
 
 class EventPosting:
-    """Publishes for POST /events and its batch."""
+    """Publishes for POST /events, its batch and its stream."""
 
-    def __init__(
-        self, engine: AsyncEngine, publishing: EventPublishing, metrics: Metrics, *, largest_bytes: int
-    ) -> None:
+    def __init__(self, engine: AsyncEngine, publishing: EventPublishing, metrics: Metrics) -> None:
         self._engine = engine
         self._publishing = publishing
-        self._metrics = metrics
-        self._largest_bytes = largest_bytes
+        self._refused = metrics.events.labels("refused")
         self._under_way: dict[tuple[OrganizationId, str], asyncio.Event] = {}
 
-    async def post(self, body: NewEvent, organization_id: OrganizationId, traceparent: str | None) -> EventId:
+    async def post(self, value: Given, read: Callable[[Given], Taken]) -> EventId:
         """Return the event's id once Kafka has it. Raises Refusal."""
-        event = self._read(body, organization_id)
-        outcome = event if isinstance(event, Refusal) else (await self._post([event], traceparent))[0]
+        taken = self._read(value, read, below="")
+        outcome = taken if isinstance(taken, Refusal) else (await self._post([taken]))[0]
         if isinstance(outcome, Refusal):
             raise outcome
         return outcome
 
     async def post_all(
-        self, bodies: Sequence[NewEvent | dict[str, object]], organization_id: OrganizationId, traceparent: str | None
+        self, values: Sequence[Given], read: Callable[[Given], Taken], *, below: str | None = None
     ) -> list[Outcome]:
-        """Return, for each event of a batch, its id once Kafka has it, or why not; none stops the others."""
-        read: list[Event | Refusal] = []
-        for index, body in enumerate(bodies):
-            read.append(self._read(body, organization_id, below=f"/events/{index}"))
+        """Return, for each event of a batch, its id once Kafka has it, or why not; none stops the others.
+
+        Pointers begin with `below` and the event's place; at the event when that is None.
+        """
+        read_ones: list[Taken | Refusal] = []
+        for index, value in enumerate(values):
+            read_ones.append(self._read(value, read, below="" if below is None else f"{below}/{index}"))
             if index % _READ_AT_ONCE == _READ_AT_ONCE - 1:
                 await asyncio.sleep(0)
-        outcomes = iter(await self._post([event for event in read if isinstance(event, Event)], traceparent))
-        return [next(outcomes) if isinstance(event, Event) else event for event in read]
+        outcomes = iter(await self._post([each for each in read_ones if isinstance(each, Taken)]))
+        return [next(outcomes) if isinstance(each, Taken) else each for each in read_ones]
 
-    def _read(
-        self, body: NewEvent | dict[str, object], organization_id: OrganizationId, *, below: str = ""
-    ) -> Event | Refusal:
+    def _read(self, value: Given, read: Callable[[Given], Taken], *, below: str) -> Taken | Refusal:
         try:
-            given = NewEvent.model_validate(body)
-            check_not_reserved(given.type)
-            return new_event(
-                type=given.type,
-                organization_id=organization_id,
-                data=given.data,
-                key=given.key,
-                previous=given.previous,
-                metadata=given.metadata,
-                source_id=given.id,
-                largest_bytes=self._largest_bytes,
-            )
-        except (InvalidInput, ValidationError) as error:
-            self._metrics.events.labels("refused").inc()
-            return refusal_of(error, below=below)
+            return read(value)
+        except (InvalidInput, ValidationError, Refusal) as error:
+            self._refused.inc()
+            return refused(error, below=below)
 
-    async def _post(self, events: Sequence[Event], traceparent: str | None) -> list[Outcome]:
-        named = [event for event in events if event.source_id is not None]
+    async def _post(self, taken: Sequence[Taken]) -> list[Outcome]:
+        named = [each for each in taken if each.claim is not None]
         if not named:
-            return await self._publish(events, traceparent)
-        organization_id = named[0].organization_id
-        async with self._alone({(organization_id, str(event.source_id)) for event in named}):
-            fingerprints = {event.id: fingerprint_of(event) for event in named}
+            return await self._publish(taken)
+        organization_id = named[0].event.organization_id
+        async with self._alone({(organization_id, str(each.claim)) for each in named}):
+            fingerprints = {each.event.id: fingerprint_of(each.event) for each in named}
             claims = await self._claims(named, fingerprints)
-            decided = [_decided(event, claims, fingerprints) for event in events]
-            fresh = {event.id: event for event in decided if isinstance(event, Event)}
-            published = dict(zip(fresh, await self._publish([*fresh.values()], traceparent), strict=True))
+            decided = [_decided(each, claims, fingerprints) for each in taken]
+            # One event that is twice in a batch is published once.
+            fresh = {each.event.id: each for each in decided if isinstance(each, Taken)}
+            published = dict(zip(fresh, await self._publish([*fresh.values()]), strict=True))
             produced = {
-                event.source_id
-                for event in fresh.values()
-                if event.source_id is not None and not isinstance(published[event.id], Refusal)
+                each.claim
+                for each in fresh.values()
+                if each.claim is not None and not isinstance(published[each.event.id], Refusal)
             }
             await self._mark(organization_id, sorted(produced))
-        return [published[event.id] if isinstance(event, Event) else event for event in decided]
+        return [published[each.event.id] if isinstance(each, Taken) else each for each in decided]
 
-    async def _publish(self, events: Sequence[Event], traceparent: str | None) -> list[Outcome]:
-        outcomes = await self._publishing.publish_all(events, traceparent)
-        failed = [outcome for outcome in outcomes if isinstance(outcome, ProducingError)]
+    async def _publish(self, taken: Sequence[Taken]) -> list[Outcome]:
+        outcomes = await self._publishing.publish_all([(each.event, each.traceparent) for each in taken])
+        failed = [outcome for outcome in outcomes if outcome is not None]
         if failed:
             log.warning("event.not_published", error=str(failed[0]), events=len(failed))
-        return [refusal_of(outcome) if isinstance(outcome, ProducingError) else outcome for outcome in outcomes]
+        return [
+            each.event.id if outcome is None else refusal_of(outcome)
+            for each, outcome in zip(taken, outcomes, strict=True)
+        ]
 
     @asynccontextmanager
     async def _alone(self, names: Collection[tuple[OrganizationId, str]]) -> AsyncIterator[None]:
@@ -135,15 +124,17 @@ class EventPosting:
             done.set()
 
     async def _claims(
-        self, named: Sequence[Event], fingerprints: Mapping[EventId, bytes]
+        self, named: Sequence[Taken], fingerprints: Mapping[EventId, bytes]
     ) -> Mapping[str, Claim] | DatabaseAway:
         wanted: dict[str, Claim] = {}
-        for event in named:
-            source_id = str(event.source_id)
-            wanted.setdefault(source_id, Claim(source_id, event.id, fingerprints[event.id], event.created_at))
+        for each in named:
+            event, name = each.event, str(each.claim)
+            claimed_at = made_at(event.id) if each.is_dated else event.created_at
+            wanted.setdefault(name, Claim(name, event.id, fingerprints[event.id], claimed_at))
+        organization_id = named[0].event.organization_id
         try:
-            async with tenant_transaction_of(self._engine, named[0].organization_id) as db:
-                return await claimed(db, named[0].organization_id, [*wanted.values()])
+            async with tenant_transaction_of(self._engine, organization_id) as db:
+                return await claimed(db, organization_id, [*wanted.values()])
         except DatabaseAway as away:
             return away
 
@@ -168,16 +159,17 @@ def fingerprint_of(event: Event) -> bytes:
 
 
 def _decided(
-    event: Event, claims: Mapping[str, Claim] | DatabaseAway, fingerprints: Mapping[EventId, bytes]
-) -> Event | Outcome:
+    taken: Taken, claims: Mapping[str, Claim] | DatabaseAway, fingerprints: Mapping[EventId, bytes]
+) -> Taken | Outcome:
     """Return the event as it is to be published, the id of the one that was, or why it cannot be."""
-    if event.source_id is None:
-        return event
+    if taken.claim is None:
+        return taken
     if isinstance(claims, DatabaseAway):
         return claims
-    claim = claims[event.source_id]
+    claim, event = claims[taken.claim], taken.event
     if claim.fingerprint != fingerprints[event.id]:
         return Conflict("this id was used for another event within the last 7 days: give each event an id of its own")
     if claim.produced_at is not None:
         return claim.event_id
-    return replace(event, id=claim.event_id, created_at=claim.created_at)
+    created_at = event.created_at if taken.is_dated else claim.created_at
+    return replace(taken, event=replace(event, id=claim.event_id, created_at=created_at))

@@ -19,6 +19,7 @@ _EVENT: Final[dict[str, Any]] = {
     "created_at": "2026-11-21T09:30:00Z",
     "key": "user_123",
     "source_id": None,
+    "source": "/services/users",
     "data": {"id": "user_123", "email": "user@example.com", "name": "John Doe"},
     "previous": None,
     "metadata": {},
@@ -44,6 +45,7 @@ class EventBody(BaseModel):
     created_at: datetime = Field(description="When it happened, as its publisher says.")
     key: str | None
     source_id: str | None = Field(description="The publisher's own id.")
+    source: str | None = Field(description="Who said it (CloudEvents' attribute).")
     data: JsonObject
     previous: JsonObject | None
     metadata: JsonObject
@@ -87,6 +89,7 @@ def _fields(row: EventRow) -> dict[str, Any]:
         "created_at": row.created_at,
         "key": row.key,
         "source_id": row.source_id,
+        "source": row.source,
         "data": body.get("data") or {},
         "previous": body.get("previous"),
         "metadata": body.get("metadata") or {},

@@ -1,12 +1,12 @@
 """What OpenAPI says about `Idempotency-Key`: the same on every POST, so that no route has to remember it."""
 
+from collections.abc import Iterable
 from typing import Any, Final
 
 from api.idempotency.answers import REPLAYED_HEADER
 from api.idempotency.keys import KEY_HEADER, LONGEST_KEY
 from api.problems import documented
 
-_PREFIX: Final = "/api/v1/"
 _KEY: Final[dict[str, Any]] = {
     "name": KEY_HEADER,
     "in": "header",
@@ -21,11 +21,10 @@ _KEY: Final[dict[str, Any]] = {
 _REPLAYED: Final = {"description": "true: the answer of the first request.", "schema": {"type": "string"}}
 
 
-def describe_key(document: dict[str, Any]) -> None:
-    """Add the header and what may come of it to every POST under /api/v1; adding it twice changes nothing."""
-    for path, operations in document["paths"].items():
-        post = operations.get("post")
-        if post is None or not path.startswith(_PREFIX) or "security" not in post:  # open ones take no key
+def describe_key(posts: Iterable[dict[str, Any]]) -> None:
+    """Add the header and what may come of it to the POSTs that take a key; adding it twice changes nothing."""
+    for post in posts:
+        if "security" not in post:  # open ones take no key
             continue
         parameters = post.setdefault("parameters", [])
         if _KEY not in parameters:

@@ -23,6 +23,7 @@ from api.projection.positions import Identities, Move, Refused, identities_of
 from api.projection.reading import Fetched, Poison, Seen, Topics, quarantined_here, seen_in
 from api.projection.writing import Batch, Writer, projecting_engine
 from producers.consuming import Warnings
+from schemas.catalogue import BUILT_IN, Catalogue
 
 log = structlog.get_logger("api.projection")
 
@@ -63,14 +64,16 @@ class Projector:
         most_records: int = MOST_RECORDS,
         database_wait_s: float = 5.0,
         database_query_s: float = 10.0,
+        catalogue: Catalogue = BUILT_IN,
     ) -> None:
         """Prepare; `run` connects.
 
         `kafka` is KafkaSettings.client_config(). Each projector that runs at one time has its own `slot`: a second one
-        with the same is thrown out by the broker, and its `run` raises.
+        with the same is thrown out by the broker, and its `run` raises. The catalogue knows what is secret in an event.
         """
         self._kafka = dict(kafka)
         self._topics = topics or Topics()
+        self._catalogue = catalogue
         self._consumer = LogConsumer(kafka, self._topics.names, group=group, slot=slot, most_records=most_records)
         self._engine = projecting_engine(database_url, wait_s=database_wait_s, query_s=database_query_s)
         self._writer = Writer(self._engine, limits or Limits(), behind=self._topics.behind)
@@ -129,7 +132,7 @@ class Projector:
 
     async def _write(self, fetched: Sequence[Fetched]) -> None:
         """Write records, apart from those that PostgreSQL will not have: each of them goes into the quarantine."""
-        seen = [seen_in(one, self._topics) for one in fetched]
+        seen = [seen_in(one, self._topics, self._catalogue) for one in fetched]
         try:
             try:
                 await self._write_seen(fetched, seen)

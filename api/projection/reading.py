@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
+from functools import cache, partial
 from typing import Final, cast
 
 from confluent_kafka import Message
@@ -14,16 +14,19 @@ from api.projection.storable import (
     storable_cursor,
     storable_delivery,
     storable_event,
+    storable_filter_errors,
     storable_moment,
     storable_text,
 )
+from schemas.catalogue import BUILT_IN, Catalogue
 from schemas.codec import decode
-from schemas.envelope import body_of, check_id, check_organization
+from schemas.envelope import check_id, check_organization
 from schemas.errors import HooklineError, InvalidInput
 from schemas.headers import ATTEMPT, WRITER, Headers, read_writer, traceparent_in
 from schemas.ids import append_time_of, filed_at, quarantine_id_of
-from schemas.records import Attempt, Claim, Cursor, Delivery, Event
-from schemas.topics import ATTEMPTS, BEHIND, DELIVER, EVENTS, QUARANTINE, REPLAY
+from schemas.payloads import PayloadSource
+from schemas.records import Attempt, Claim, Cursor, Delivery, Event, FilterErrors
+from schemas.topics import ATTEMPTS, BEHIND, DELIVER, EVENTS, FILTER_ERRORS, QUARANTINE, REPLAY
 
 STAGE: Final = "projection"
 CLAIM_KEY: Final = b"claim"  # of a record on hookline.behind; any other key is a cursor's
@@ -41,16 +44,20 @@ class Topics:
     attempts: str = ATTEMPTS
     quarantine: str = QUARANTINE
     behind: str = BEHIND
+    filter_errors: str = FILTER_ERRORS
 
     @property
     def names(self) -> list[str]:
         """All of them."""
-        return [self.events, self.deliver, self.replay, self.attempts, self.quarantine, self.behind]
+        return [
+            *(self.events, self.deliver, self.replay, self.attempts, self.quarantine, self.behind),
+            self.filter_errors,
+        ]
 
     @property
     def judged_here(self) -> frozenset[str]:
         """Those whose unreadable records nobody but the projection puts into the quarantine."""
-        return frozenset({self.attempts, self.behind})
+        return frozenset({self.attempts, self.behind, self.filter_errors})
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +141,13 @@ class CursorSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class FilterErrorsSeen:
+    """How often a subscription's filters failed since it was last said."""
+
+    errors: FilterErrors
+
+
+@dataclass(frozen=True, slots=True)
 class Poison:
     """A record of ours that cannot be read."""
 
@@ -142,7 +156,7 @@ class Poison:
 
 
 Seen = (
-    EventSeen | DeliverySeen | AttemptSeen | QuarantineSeen | ClaimSeen | CursorSeen | Poison | None
+    EventSeen | DeliverySeen | AttemptSeen | QuarantineSeen | ClaimSeen | CursorSeen | FilterErrorsSeen | Poison | None
 )  # None: it changes nothing
 
 
@@ -161,10 +175,10 @@ def fetched_of(message: Message) -> Fetched:
     )
 
 
-def seen_in(fetched: Fetched, topics: Topics) -> Seen:
-    """Return what a record tells."""
+def seen_in(fetched: Fetched, topics: Topics, catalogue: Catalogue = BUILT_IN) -> Seen:
+    """Return what a record tells. The catalogue knows which fields of an event are secret."""
     try:
-        return _readers(topics)[fetched.topic](fetched)
+        return _readers(topics, catalogue)[fetched.topic](fetched)
     except HooklineError as error:
         return Poison(fetched, error)
 
@@ -187,25 +201,26 @@ def quarantined_here(fetched: Fetched, error: Exception) -> QuarantineSeen:
 
 
 @cache
-def _readers(topics: Topics) -> dict[str, Callable[[Fetched], Seen]]:
+def _readers(topics: Topics, catalogue: Catalogue) -> dict[str, Callable[[Fetched], Seen]]:
     return {
         topics.attempts: _attempt,
         topics.deliver: _delivery,
-        topics.events: _event,
+        topics.events: partial(_event, catalogue),
         topics.replay: _delivery,
         topics.quarantine: _quarantined,
         topics.behind: _behind,
+        topics.filter_errors: _filter_errors,
     }
 
 
-def _event(fetched: Fetched) -> EventSeen:
+def _event(catalogue: Catalogue, fetched: Fetched) -> EventSeen:
     event = decode(Event, fetched.value)
     check_id(event.id, "evt", "/id")
     check_organization(event.organization_id)
     return EventSeen(
         event=storable_event(event),
         at=filed_at(event.id, fetched.appended_at),
-        body=body_of(event),
+        body=PayloadSource.of(event, catalogue.get(event.type, event.organization_id)).full,
         traceparent=traceparent_in(fetched.headers),
         partition=fetched.partition,
         offset=fetched.offset,
@@ -255,6 +270,14 @@ def _behind(fetched: Fetched) -> ClaimSeen | CursorSeen:
         writer=writer,
         partition=fetched.partition,
     )
+
+
+def _filter_errors(fetched: Fetched) -> FilterErrorsSeen:
+    errors = storable_filter_errors(decode(FilterErrors, fetched.value))
+    check_id(errors.subscription_id, "sub", "/subscription_id")
+    check_id(errors.event_id, "evt", "/event_id")
+    check_organization(errors.organization_id)
+    return FilterErrorsSeen(errors)
 
 
 def _cursor_key(key: bytes | None) -> tuple[str, str, str]:

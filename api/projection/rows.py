@@ -12,8 +12,8 @@ from api.projection.storable import storable_text
 from schemas.ids import DeliveryId, made_at
 
 EVENT_COLUMNS: Final = (
-    "id", "at", "organization_id", "type", "created_at", "key", "source_id", "body", "traceparent", "partition",
-    "offset",
+    "id", "at", "organization_id", "type", "created_at", "key", "source_id", "source", "body", "traceparent",
+    "partition", "offset",
 )  # fmt: skip
 # Of what an existing row changes, and what it keeps, with PostgreSQL's types.
 _KEPT: Final = {
@@ -30,7 +30,7 @@ ATTEMPT_COLUMNS: Final = (
     "id", "at", "organization_id", "delivery_id", "round", "attempt", "state", "status", "error_kind", "error",
     "started_at", "due_at",
     "duration_ms", "next_attempt_at", "url", "address", "request_headers", "response_headers", "response_body",
-    "response_truncated", "body_bytes", "subscription_version", "worker",
+    "response_truncated", "body_bytes", "subscription_version", "worker", "transformation_version",
 )  # fmt: skip
 
 
@@ -45,6 +45,7 @@ def event_row(seen: EventSeen) -> tuple[Any, ...]:
         event.created_at,
         event.key,
         event.source_id,
+        event.source,
         seen.body,
         seen.traceparent,
         seen.partition,
@@ -119,6 +120,7 @@ def attempt_row(seen: AttemptSeen) -> tuple[Any, ...]:
         attempt.body_bytes,
         attempt.subscription_version,
         attempt.worker,
+        attempt.transformation_version,
     )
 
 

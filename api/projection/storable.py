@@ -9,12 +9,14 @@ from datetime import UTC, datetime
 from typing import Final
 
 from schemas.ids import SubscriptionId
-from schemas.records import Attempt, Claim, Cursor, Delivery, Event
+from schemas.records import Attempt, Claim, Cursor, Delivery, Event, FilterErrors
 
 NUL: Final = "\x00"
 INSTEAD: Final = "\ufffd"  # Unicode's replacement character
 EARLIEST: Final = datetime(1, 1, 2, tzinfo=UTC)  # a day within what datetime holds, for time zones
 LATEST: Final = datetime(9998, 12, 31, tzinfo=UTC)
+MOST_FAILURES: Final = 1_000_000_000  # of one record, which tells of a second
+LONGEST_TEXT: Final = 2000  # characters of an error
 LONGEST_MS: Final = 1_000_000_000  # eleven days: an attempt takes a minute
 
 
@@ -30,13 +32,15 @@ def storable_moment(moment: datetime) -> datetime:
 
 def storable_event(event: Event) -> Event:
     """Return an event as it can be kept; its data is bytes, and stays as it is."""
-    if NUL not in event.type + (event.key or "") + (event.source_id or "") and _fits(event.created_at):
+    texts = (event.type, event.key or "", event.source_id or "", event.source or "")
+    if NUL not in "".join(texts) and _fits(event.created_at):
         return event
     return replace(
         event,
         type=storable_text(event.type),
         key=_optional(event.key),
         source_id=_optional(event.source_id),
+        source=_optional(event.source),
         created_at=storable_moment(event.created_at),
     )
 
@@ -78,6 +82,16 @@ def storable_cursor(cursor: Cursor) -> Cursor:
 def storable_claim(claim: Claim) -> Claim:
     """Return a claim as it can be kept."""
     return replace(claim, writer=storable_text(claim.writer), since=storable_moment(claim.since))
+
+
+def storable_filter_errors(errors: FilterErrors) -> FilterErrors:
+    """Return what filters did wrong as it can be kept."""
+    return replace(
+        errors,
+        count=min(max(errors.count, 0), MOST_FAILURES),
+        error=storable_text(errors.error)[:LONGEST_TEXT],
+        at=storable_moment(errors.at),
+    )
 
 
 def _is_storable(attempt: Attempt) -> bool:

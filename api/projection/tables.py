@@ -69,6 +69,22 @@ class CursorRow(Base):
     writer: Mapped[str] = mapped_column(Text)
 
 
+class FilterErrorsRow(Base):
+    """How often a subscription's filters failed, as one version of it had them."""
+
+    __tablename__ = "filter_errors"
+
+    subscription_id: Mapped[str] = mapped_column(_Id, primary_key=True)
+    subscription_version: Mapped[int] = mapped_column(
+        BigInteger, primary_key=True, autoincrement=False, comment="whose filters failed"
+    )
+    organization_id: Mapped[str] = mapped_column(Text)
+    count: Mapped[int] = mapped_column(BigInteger)
+    last_error: Mapped[str] = mapped_column(Text)
+    last_event_id: Mapped[str] = mapped_column(Text)
+    last_at: Mapped[datetime] = mapped_column(_Moment)
+
+
 class ClaimRow(Base):
     """Who writes the cursors of a partition: what others write is ignored."""
 

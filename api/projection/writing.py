@@ -11,7 +11,7 @@ import asyncpg
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from api.projection import behind, disabling
+from api.projection import behind, disabling, filter_errors
 from api.projection.disabling import Decision, Limits
 from api.projection.folding import COUNTED_STATES, Changed, Fold, Known
 from api.projection.positions import Connection, Identities, Move, Partition, move_on, positions_of
@@ -159,6 +159,7 @@ class Writer:
         await _copy(raw, "attempts", ATTEMPT_COLUMNS, [attempt_row(one) for one in attempts])
         disabled = await disabling.judge(connection, raw, [one.attempt for one in attempts], self._limits)
         await behind.follow(raw, seen)
+        await filter_errors.add(raw, seen)  # after subscriptions were locked, as whoever deletes one does
         await _count(raw, fold)
         await _end_items(raw, fold)
         await _quarantine(raw, [one for one in seen if isinstance(one, QuarantineSeen)])

@@ -3,12 +3,14 @@
 import re
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
+import orjson
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 from pydantic_core import PydanticCustomError
 
-from api.replays.tables import ItemState, ReplayItemRow, ReplayRow, ReplayState
+from api.replays.log_bodies import LogProgress, Offsets, progress_of
+from api.replays.tables import ItemState, ReplayItemRow, ReplayRow, ReplaySource, ReplayState, Transformation
 from api.requests import JsonBody
 from api.subscriptions.bodies import EventTypes
 
@@ -42,18 +44,43 @@ class EndedState(StrEnum):
     UNDELIVERED = "undelivered"
 
 
+PayloadVersion = Annotated[
+    Transformation,
+    Field(
+        strict=False,
+        description=(
+            "How the bodies look: `original`, as each delivery's did at first, or `current`, as the subscription's "
+            "`payload` has them now. What was held without ever having a body gets the current one in any case."
+        ),
+    ),
+]
+
+
 class NewReplay(JsonBody):
-    """Which deliveries to send again. One of `subscription_id`, `state` and `since` must be there."""
+    """What to send again.
+
+    `source` `deliveries`: what has come to an end; one of `subscription_id`, `state` and `since` must be there.
+    `log`: every event of a time, or between offsets, to whom wants it today, also where it was never owed; `since` or
+    `offsets` must be there.
+    """
 
     model_config = ConfigDict(
         json_schema_extra={
             "examples": [
                 {"subscription_id": _SUBSCRIPTION_ID, "state": "failed", "since": "2026-11-20T10:00:00Z"},
                 {"state": "held", "event_types": ["user.*"], "dry_run": True},
+                {
+                    "source": "log",
+                    "subscription_id": _SUBSCRIPTION_ID,
+                    "since": "2026-11-20T00:00:00Z",
+                    "rate_per_s": 50,
+                },
+                {"source": "log", "offsets": {"from": {"0": 1200}, "to": {"0": 5000}}, "dry_run": True},
             ]
         }
     )
 
+    source: Annotated[ReplaySource, Field(strict=False)] = ReplaySource.DELIVERIES
     subscription_id: Annotated[str, Field(max_length=100)] | None = None
     event_types: EventTypes | None = None
     state: Annotated[EndedState, Field(strict=False)] | None = Field(
@@ -61,10 +88,15 @@ class NewReplay(JsonBody):
     )
     since: Moment | None = Field(default=None, description="Deliveries of events from this time on.")
     until: Moment | None = Field(default=None, description="Deliveries of events before this time.")
+    offsets: Offsets | None = Field(default=None, description="Of `source` `log`, instead of a time.")
+    filters: list[JsonValue] | None = Field(
+        default=None, description="Of `source` `log`: what events must be like, as a subscription's `filters` say it."
+    )
     dry_run: bool = Field(default=False, description="Count only: nothing is sent.")
     rate_per_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = Field(
         default=None, description="Deliveries a second at most."
     )
+    payload: PayloadVersion = Transformation.ORIGINAL
 
 
 class Recovery(JsonBody):
@@ -80,6 +112,7 @@ class Recovery(JsonBody):
         default=None, description="Deliveries a second at most."
     )
     dry_run: bool = Field(default=False, description="Count only: nothing is sent.")
+    payload: PayloadVersion = Transformation.ORIGINAL
 
 
 class ReplayCount(BaseModel):
@@ -98,6 +131,8 @@ class ReplayFilter(BaseModel):
     state: EndedState | None
     since: datetime | None
     until: datetime | None
+    offsets: dict[str, dict[str, int]] | None = None
+    filters: list[Any] | None = None
 
 
 class ReplayBody(BaseModel):
@@ -109,6 +144,7 @@ class ReplayBody(BaseModel):
                 {
                     "id": _ID,
                     "state": "running",
+                    "source": "deliveries",
                     "is_retry": False,
                     "filter": {
                         "subscription_id": _SUBSCRIPTION_ID,
@@ -116,8 +152,11 @@ class ReplayBody(BaseModel):
                         "state": "failed",
                         "since": "2026-11-20T10:00:00Z",
                         "until": None,
+                        "offsets": None,
+                        "filters": None,
                     },
                     "rate_per_s": 100.0,
+                    "payload": "original",
                     "total": 5000,
                     "sent": 1200,
                     "succeeded": 1180,
@@ -127,7 +166,10 @@ class ReplayBody(BaseModel):
                     "cancelled": 0,
                     "created_at": "2026-11-21T09:30:00Z",
                     "started_at": "2026-11-21T09:30:01Z",
+                    "paused_at": None,
                     "finished_at": None,
+                    "log": None,
+                    "error": None,
                 }
             ]
         }
@@ -135,10 +177,14 @@ class ReplayBody(BaseModel):
 
     id: str
     state: ReplayState
+    source: ReplaySource
     is_retry: bool = Field(description="One delivery, by POST /deliveries/{id}/retry.")
     filter: ReplayFilter
     rate_per_s: float
-    total: int = Field(description="0 while it is pending: what it takes is being collected.")
+    payload: Transformation = Field(description="How the bodies look: as at first, or as they do now.")
+    total: int = Field(
+        description="0 while it is pending: what it takes is being collected. Of the log: what was found so far."
+    )
     sent: int = Field(description="All that went out, also what has ended since.")
     succeeded: int
     failed: int
@@ -147,7 +193,10 @@ class ReplayBody(BaseModel):
     cancelled: int
     created_at: datetime
     started_at: datetime | None
+    paused_at: datetime | None = Field(description="Of a paused one: since when.")
     finished_at: datetime | None
+    log: LogProgress | None = Field(description="null unless `source` is `log`.")
+    error: str | None = Field(description="Why it ended before its end.")
 
 
 class ReplayItemBody(BaseModel):
@@ -192,6 +241,7 @@ def shown(row: ReplayRow) -> ReplayBody:
     return ReplayBody(
         id=row.id,
         state=ReplayState(row.state),
+        source=ReplaySource(row.source),
         is_retry=row.is_retry,
         filter=ReplayFilter(
             subscription_id=row.subscription_id,
@@ -199,8 +249,11 @@ def shown(row: ReplayRow) -> ReplayBody:
             state=None if row.delivery_state is None else EndedState(row.delivery_state),
             since=row.since,
             until=row.until,
+            offsets=row.offsets,
+            filters=None if row.filters is None else orjson.loads(row.filters),
         ),
         rate_per_s=row.rate_per_s,
+        payload=Transformation(row.payload),
         total=row.total,
         sent=row.sent,
         succeeded=row.succeeded,
@@ -210,7 +263,10 @@ def shown(row: ReplayRow) -> ReplayBody:
         cancelled=row.cancelled,
         created_at=row.created_at,
         started_at=row.started_at,
+        paused_at=row.paused_at,
         finished_at=row.finished_at,
+        log=progress_of(row),
+        error=row.error,
     )
 
 

@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import structlog
@@ -29,6 +30,10 @@ class Workshop:
     producer: LoopProducer
     room: asyncio.Semaphore
     stopped: asyncio.Event
+    kafka: Mapping[str, str]
+    events_topic: str
+    sending: set[str] = field(default_factory=set)
+    """The replays that are being sent here."""
 
 
 class BulkReplay:
@@ -46,7 +51,7 @@ class BulkReplay:
             await waited(self._workshop.stopped, wait_s)
             return False
         async with self._workshop.room, transaction_of(self._workshop.engine) as db:
-            replay = await _held(db, self._id)
+            replay = await held(db, self._id)
             if replay is None or replay.state not in SENDING:
                 return True
             if replay.state == ReplayState.PENDING:
@@ -57,10 +62,14 @@ class BulkReplay:
             items = await self._queued(db, replay, limit=self._pace.batch(time.monotonic()))
             if not items:
                 return self._turned_over(replay)
-            count = await sent(db, self._workshop.producer, items)
+            over_s = self._pace.spread_s(len(items), replays=len(self._workshop.sending))
+            count = await sent(db, self._workshop.producer, items, over_s=over_s)
         self._after = items[-1].delivery_id
         self._pace.note(count, now=time.monotonic())
         return False
+
+    def close(self) -> None:
+        """Let go of nothing: all of it is in the database."""
 
     async def _fill(self, db: AsyncSession, replay: ReplayRow) -> None:
         if await filled(db, replay, now=datetime.now(UTC)):
@@ -87,7 +96,7 @@ class BulkReplay:
         return True
 
 
-async def _held(db: AsyncSession, replay_id: str) -> ReplayRow | None:
+async def held(db: AsyncSession, replay_id: str) -> ReplayRow | None:
     """Return a replay, locked until the transaction ends: a cancel waits for the batch (api/replays/sending.py)."""
     wanted = select(ReplayRow).where(ReplayRow.id == replay_id).with_for_update(key_share=True)
     return (await db.execute(wanted)).scalar_one_or_none()

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import ColumnElement, false, func, or_, select, tuple_
+from sqlalchemy import ColumnElement, func, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.deliveries.tables import DeliveryRow, DeliveryState
+from api.replays.event_types import taken_by
 from api.replays.tables import ReplayRow
 from schemas.ids import FILED_AFTER, made_at
 
@@ -90,12 +91,6 @@ def _conditions(choice: Choice) -> list[ColumnElement[bool]]:
         conditions.append(DeliveryRow.at >= choice.since)
     if choice.until is not None:
         conditions.append(DeliveryRow.at < choice.until)
-    if choice.event_types is not None and "*" not in choice.event_types:
-        conditions.append(or_(false(), *map(_takes, choice.event_types)))
+    if choice.event_types is not None:
+        conditions.append(taken_by(choice.event_types, DeliveryRow.event_type))
     return conditions
-
-
-def _takes(pattern: str) -> ColumnElement[bool]:
-    if pattern.endswith(".*"):
-        return DeliveryRow.event_type.startswith(pattern[:-1], autoescape=True)
-    return DeliveryRow.event_type == pattern

@@ -5,8 +5,11 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from api.deliveries.tables import DeliveryState
-from api.replays.tables import ItemState
+from api.replays.tables import ItemState, Transformation
+from schemas.catalogue import BUILT_IN, Catalogue
+from schemas.errors import InvalidInput
 from schemas.ids import DeliveryId, EventId, OrganizationId, ReplayId, SubscriptionId
+from schemas.payloads import PayloadSource, payload_of
 from schemas.records import Delivery, Position
 from schemas.topics import EVENTS
 
@@ -36,9 +39,21 @@ class Logged:
     body: bytes | None
 
 
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A version of a subscription's payload (schemas/payloads); None: the full body."""
+
+    number: int
+    payload: str | None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turn:
-    """An item whose turn has come. `subscription_version` is None when the subscription was deleted."""
+    """An item whose turn has come. `subscription_version` is None when the subscription was deleted.
+
+    `original` is the version that the delivery had when it was first made, None when it had none (it was held without
+    a body) or nobody keeps it; `current` is the subscription's own.
+    """
 
     replay_id: ReplayId
     delivery_id: DeliveryId
@@ -46,6 +61,14 @@ class Turn:
     logged: Logged | None
     subscription_version: int | None
     subscription_enabled: bool
+    original: Version | None
+    current: Version
+    wanted: Transformation
+
+    @property
+    def version(self) -> Version:
+        """Return which version of the payload it is sent with."""
+        return self.current if self.wanted is Transformation.CURRENT or self.original is None else self.original
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +91,18 @@ def is_being_sent(state: str, due_at: datetime, *, now: datetime) -> bool:
     return state == DeliveryState.RETRYING and due_at <= now + DUE_WITHIN
 
 
-def decided(turn: Turn, *, now: datetime) -> Decision:
-    """Return what is done with an item."""
+def original_of(version: int | None, kept: int | None, payload: str | None) -> Version | None:
+    """Return the version that a delivery had, of which the log says `version` and the table of them `kept`.
+
+    0, the full body for all, is in no table.
+    """
+    if version == 0:
+        return Version(0, None)
+    return None if kept is None else Version(kept, payload)
+
+
+def decided(turn: Turn, *, now: datetime, catalogue: Catalogue = BUILT_IN) -> Decision:
+    """Return what is done with an item; `catalogue` says which fields are masked."""
     logged = turn.logged
     if logged is None or logged.body is None:
         return Decision(ItemState.SKIPPED, "the log does not keep the event any more")
@@ -81,8 +114,7 @@ def decided(turn: Turn, *, now: datetime) -> Decision:
         return Decision(ItemState.HELD, "the subscription is disabled")
     if (needless := _why_needless(logged, turn.asked_at, now)) is not None:
         return Decision(ItemState.SKIPPED, needless)
-    delivery = _delivery_of(turn, logged, logged.body, turn.subscription_version, now)
-    return Decision(ItemState.SENT, delivery=delivery, takes_over=logged.state == DeliveryState.RETRYING)
+    return _sent(turn, logged, turn.subscription_version, now, catalogue)
 
 
 def _why_needless(logged: Logged, asked_at: datetime, now: datetime) -> str | None:
@@ -90,6 +122,16 @@ def _why_needless(logged: Logged, asked_at: datetime, now: datetime) -> str | No
         return "its own next attempt was due first"
     was_attempted = logged.last_attempt_at is not None and logged.last_attempt_at > asked_at
     return "it was delivered meanwhile" if was_attempted and logged.state == DeliveryState.SUCCESS else None
+
+
+def _sent(turn: Turn, logged: Logged, subscription_version: int, now: datetime, catalogue: Catalogue) -> Decision:
+    try:
+        source = PayloadSource.stored(logged.body or b"", catalogue.get(logged.event_type, logged.organization_id))
+        body = payload_of(turn.version.payload).body(source, delivery_id=turn.delivery_id)
+    except InvalidInput as error:
+        return Decision(ItemState.SKIPPED, f"no body can be made of what the log keeps: {error}")
+    delivery = _delivery_of(turn, logged, body, subscription_version, now)
+    return Decision(ItemState.SENT, delivery=delivery, takes_over=logged.state == DeliveryState.RETRYING)
 
 
 def _delivery_of(turn: Turn, logged: Logged, body: bytes, subscription_version: int, now: datetime) -> Delivery:
@@ -107,6 +149,6 @@ def _delivery_of(turn: Turn, logged: Logged, body: bytes, subscription_version: 
         round=turn.replay_id,
         key=logged.key,
         sequence=logged.sequence,
-        transformation_version=logged.transformation_version,
+        transformation_version=turn.version.number,
         traceparent=logged.traceparent,
     )

@@ -39,7 +39,7 @@ async def filled(db: AsyncSession, replay: ReplayRow, *, now: datetime) -> bool:
     last = await db.execute(select(func.max(ReplayItemRow.delivery_id)).where(ReplayItemRow.replay_id == replay.id))
     chosen = await chosen_after(db, choice_of(replay), after=last.scalar_one() or "", limit=_CHUNK)
     if chosen:
-        await _add(db, replay.id, chosen, now)
+        await add_items(db, replay.id, chosen, now)
     if len(chosen) == _CHUNK:
         return False
     total = select(func.count()).where(ReplayItemRow.replay_id == replay.id).scalar_subquery()
@@ -48,7 +48,8 @@ async def filled(db: AsyncSession, replay: ReplayRow, *, now: datetime) -> bool:
     return True
 
 
-async def _add(db: AsyncSession, replay_id: str, chosen: Sequence[Chosen], now: datetime) -> None:
+async def add_items(db: AsyncSession, replay_id: str, chosen: Sequence[Chosen], now: datetime) -> None:
+    """Queue deliveries; one that is under way in another replay becomes `skipped`, one that is here already stays."""
     queued = {row[0] for row in await db.execute(_QUEUE, {"replay_id": replay_id, **_columns_of(chosen)})}
     others = [each for each in chosen if each.id not in queued]
     if others:

@@ -100,7 +100,7 @@ class Keeper:
 
     async def _count(self) -> None:
         """Count those whose rest is over. It gets longer where counting takes long, and where nothing changes."""
-        states = (ReplayState.RUNNING, ReplayState.FINISHING, ReplayState.CANCELLED)
+        states = (ReplayState.RUNNING, ReplayState.PAUSED, ReplayState.FINISHING, ReplayState.CANCELLED)
         ids = await self._unfinished(*states)
         self._rests = {replay_id: self._rests.get(replay_id, _Rest(0.0)) for replay_id in ids}
         for replay_id, rest in self._rests.items():

@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import Final
 
 import structlog
+from confluent_kafka import KafkaException
 
 from api.database import DatabaseAway
 from producers.errors import ProducingError
@@ -46,4 +47,4 @@ async def waited(event: asyncio.Event, seconds: float) -> None:
 def _culprit(error: Exception) -> str:
     if isinstance(error, DatabaseAway):
         return "postgresql"
-    return "kafka" if isinstance(error, ProducingError) else "us"
+    return "kafka" if isinstance(error, ProducingError | KafkaException) else "us"

@@ -10,8 +10,8 @@ from api.database import Db
 from api.errors import Conflict
 from api.permissions import Permission
 from api.problems import documented
+from api.replays.beginning import begun
 from api.replays.bodies import EndedState, NewReplay, Recovery, ReplayBody, ReplayCount
-from api.replays.routes import begun
 from api.requests import JsonRoute
 from api.services import AllServices
 from api.subscriptions.finding import PATH, found
@@ -46,4 +46,4 @@ async def recover_subscription(
     asked = NewReplay.model_validate(
         {**dict(body), "subscription_id": subscription.id, "state": EndedState.UNDELIVERED}
     )
-    return await begun(asked, caller, db, services.settings, response)
+    return await begun(asked, caller, db, services, response)

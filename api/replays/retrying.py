@@ -13,9 +13,9 @@ from api.errors import Conflict, NotFound
 from api.permissions import Permission
 from api.problems import documented
 from api.replays import queries
+from api.replays.beginning import PATH
 from api.replays.bodies import RetriedDelivery
 from api.replays.deciding import is_being_sent
-from api.replays.routes import PATH
 from api.replays.tables import ReplayRow, ReplayState
 from api.requests import JsonRoute
 from api.services import AllServices

@@ -4,27 +4,24 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Response
-from fastapi.responses import JSONResponse
 
 from api.callers import may
 from api.credentials import Caller
 from api.database import Db
-from api.errors import Conflict, Flaw, InvalidRequest, NotFound
+from api.errors import Conflict, NotFound
 from api.lists import Cursor, Limit, Page, id_after, page_of
 from api.permissions import Permission
 from api.problems import documented
 from api.replays import queries
+from api.replays.beginning import PATH, begun, check_room
 from api.replays.bodies import NewReplay, ReplayBody, ReplayCount, ReplayItemBody, shown, shown_item
-from api.replays.choosing import choice_of, count_of
+from api.replays.log_bodies import LogEstimate
 from api.replays.progress import counted
 from api.replays.tables import ItemState, ReplayRow, ReplayState
 from api.requests import JsonRoute
 from api.services import AllServices
-from api.settings import ApiSettings
-from api.subscriptions.tables import subscription_of
-from schemas.ids import OrganizationId, is_time_ordered, new_replay_id
+from schemas.ids import is_time_ordered
 
-PATH = "/api/v1/replays"
 _CANCELLED_AT_ONCE = 10_000  # items, in the request itself: under a second. The runner cancels what is left
 
 router = APIRouter(
@@ -43,29 +40,19 @@ Writer = Annotated[Caller, may(Permission.REPLAYS_WRITE)]
     status_code=202,
     operation_id="start_replay",
     response_model=ReplayBody,
-    responses={**documented(400, 409, 413, 415), 200: {"model": ReplayCount, "description": "With `dry_run`."}},
+    responses={
+        **documented(400, 409, 413, 415),
+        200: {"model": ReplayCount | LogEstimate, "description": "With `dry_run`."},
+    },
 )
 async def start_replay(
     body: NewReplay, caller: Writer, db: Db, services: AllServices, response: Response
 ) -> ReplayBody | Response:
-    """Send deliveries again, at a rate of its own. With `dry_run`: say how many they are."""
-    return await begun(body, caller, db, services.settings, response)
+    """Send again, at a rate of its own: deliveries that ended, or the log of events. With `dry_run`: say how much.
 
-
-async def begun(
-    body: NewReplay, caller: Caller, db: Db, settings: ApiSettings, response: Response
-) -> ReplayBody | Response:
-    """Return a replay that begins, or with `dry_run` how many deliveries it would take; raises Conflict."""
-    row = _row_of(body, caller, settings)
-    await _check(db, body, row, settings)
-    if body.dry_run:
-        return JSONResponse(ReplayCount(count=await count_of(db, choice_of(row))).model_dump())
-    most = settings.most_replays_at_once
-    if await queries.sending_of(db, caller.organization_id) >= most:
-        raise Conflict(f"{most} replays are sending already: wait for one of them, or cancel it")
-    await queries.started(db, row)
-    response.headers["Location"] = f"{PATH}/{row.id}"
-    return shown(row)
+    A replay of the log ends where the log ends now. 503 when Kafka does not say where that is.
+    """
+    return await begun(body, caller, db, services, response)
 
 
 @router.get("", operation_id="list_replays")
@@ -100,13 +87,10 @@ async def list_replay_items(
 @router.post("/{replay_id}/cancel", operation_id="cancel_replay", responses=documented(404, 409))
 async def cancel_replay(replay_id: str, caller: Writer, db: Db) -> ReplayBody:
     """Send nothing more. What was sent goes on, retries included, and is still counted."""
-    row = None
-    if is_time_ordered(replay_id, "rpl"):
-        row = await queries.replay_to_change(db, caller.organization_id, replay_id)
-    row = _there(row)
+    row = await _to_change(db, caller, replay_id)
     if row.state in {ReplayState.COMPLETED, ReplayState.CANCELLED}:
         raise Conflict(f"this replay is {row.state} already")
-    row.state = ReplayState.CANCELLED
+    row.state, row.paused_at = ReplayState.CANCELLED, None
     await db.flush()
     await queries.cancelled(db, row.id, limit=_CANCELLED_AT_ONCE, now=datetime.now(UTC))
     await counted(db, [row.id])
@@ -115,44 +99,39 @@ async def cancel_replay(replay_id: str, caller: Writer, db: Db) -> ReplayBody:
     return shown(row)
 
 
-def _row_of(body: NewReplay, caller: Caller, settings: ApiSettings) -> ReplayRow:
-    return ReplayRow(
-        id=new_replay_id(),
-        organization_id=caller.organization_id,
-        is_retry=False,
-        state=ReplayState.PENDING,
-        subscription_id=body.subscription_id,
-        event_types=body.event_types,
-        delivery_state=body.state,
-        since=body.since,
-        until=body.until,
-        rate_per_s=settings.replays_per_s if body.rate_per_s is None else body.rate_per_s,
-        created_at=datetime.now(UTC),
-        **queries.NOTHING_COUNTED,
-    )
+@router.post("/{replay_id}/pause", operation_id="pause_replay", responses=documented(404, 409))
+async def pause_replay(replay_id: str, caller: Writer, db: Db) -> ReplayBody:
+    """Send nothing more until it is resumed, whoever is started again meanwhile. What was sent goes on."""
+    row = await _to_change(db, caller, replay_id)
+    if row.state not in queries.SENDING:
+        raise Conflict(f"this replay is {row.state}: it sends nothing that could wait")
+    row.state, row.paused_at = ReplayState.PAUSED, datetime.now(UTC)
+    await db.flush()
+    await counted(db, [row.id])
+    await queries.notified(db, row.id)
+    await db.refresh(row)
+    return shown(row)
 
 
-async def _check(db: Db, body: NewReplay, row: ReplayRow, settings: ApiSettings) -> None:
-    """Raise InvalidRequest with every flaw that the body's types do not show."""
-    flaws = []
-    if row.subscription_id is None and row.delivery_state is None and row.since is None:
-        flaws.append(
-            Flaw("give a subscription_id, a state or since: without any, all that is kept is sent again", pointer="")
-        )
-    if row.since is not None and row.until is not None and row.since >= row.until:
-        flaws.append(Flaw("must be after since", pointer="/until"))
-    if row.rate_per_s > settings.most_replayed_per_s and body.rate_per_s is not None:
-        flaws.append(Flaw(f"must be at most {settings.most_replayed_per_s:g}", pointer="/rate_per_s"))
-    if row.subscription_id is not None and not await _is_there(db, row.organization_id, row.subscription_id):
-        flaws.append(Flaw("this organization has no subscription of this id", pointer="/subscription_id"))
-    if flaws:
-        raise InvalidRequest(f"{flaws[0].pointer or 'the body'}: {flaws[0].detail}", flaws=flaws)
+@router.post("/{replay_id}/resume", operation_id="resume_replay", responses=documented(404, 409))
+async def resume_replay(replay_id: str, caller: Writer, db: Db, services: AllServices) -> ReplayBody:
+    """Go on where it was paused."""
+    row = await _to_change(db, caller, replay_id)
+    if row.state != ReplayState.PAUSED:
+        raise Conflict(f"this replay is {row.state}, not paused")
+    await check_room(db, caller, services.settings)
+    row.state = ReplayState.PENDING if row.started_at is None else ReplayState.RUNNING
+    row.paused_at = None
+    await db.flush()
+    await queries.notified(db, row.id)
+    return shown(row)
 
 
-async def _is_there(db: Db, organization_id: str, subscription_id: str) -> bool:
-    if not is_time_ordered(subscription_id, "sub"):
-        return False
-    return await subscription_of(db, OrganizationId(organization_id), subscription_id) is not None
+async def _to_change(db: Db, caller: Caller, replay_id: str) -> ReplayRow:
+    row = None
+    if is_time_ordered(replay_id, "rpl"):
+        row = await queries.replay_to_change(db, caller.organization_id, replay_id)
+    return _there(row)
 
 
 async def _found(db: Db, caller: Caller, replay_id: str) -> ReplayRow:

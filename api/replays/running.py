@@ -16,12 +16,14 @@ import structlog
 from api.database import engine_of
 from api.replays.bulk import BulkReplay, Workshop
 from api.replays.keeping import Keeper, Retries
+from api.replays.log_replay import LogReplay
 from api.replays.perseverance import persevere, waited
-from api.replays.tables import NOTIFIED
+from api.replays.tables import NOTIFIED, ReplaySource
 from api.settings import ApiSettings
 from producers.handover import LoopProducer
 from producers.records import RecordProducer
 from producers.settings import KafkaSettings
+from schemas.topics import EVENTS
 
 log = structlog.get_logger("api.replays")
 
@@ -42,7 +44,7 @@ _KEEPALIVE: Final = {
 _AWAY: Final = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 _SENDING: Final = (
-    "SELECT id FROM replays WHERE finished_at IS NULL AND state IN ('pending', 'running') AND NOT is_retry"
+    "SELECT id, source FROM replays WHERE finished_at IS NULL AND state IN ('pending', 'running') AND NOT is_retry"
     " ORDER BY id LIMIT 500"
 )
 
@@ -52,8 +54,16 @@ Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"  # generic in its s
 class ReplayRunner:
     """Sends replays until it is stopped; whatever is away, it goes on by itself when it is back."""
 
-    def __init__(self, settings: ApiSettings, kafka: KafkaSettings, *, patience_s: float = PATIENCE_S) -> None:
+    def __init__(
+        self,
+        settings: ApiSettings,
+        kafka: KafkaSettings,
+        *,
+        patience_s: float = PATIENCE_S,
+        events_topic: str = EVENTS,
+    ) -> None:
         """Prepare; nothing is connected before `run`."""
+        self._events_topic = events_topic
         self._settings = settings
         self._kafka = kafka
         self._patience_s = patience_s
@@ -107,7 +117,9 @@ class ReplayRunner:
         producer = RecordProducer(self._kafka.client_config(), patience_s=self._patience_s)
         engine = engine_of(self._settings)
         room = asyncio.Semaphore(max(1, self._settings.database_connections - _KEPT_FREE))
-        workshop = Workshop(engine, LoopProducer(producer), room, self._stopped)
+        workshop = Workshop(
+            engine, LoopProducer(producer), room, self._stopped, self._kafka.client_config(), self._events_topic
+        )
         beside = [
             asyncio.create_task(persevere("retries", Retries(workshop, self._retries_woken).step, self._stopped)),
             asyncio.create_task(persevere("keeping", Keeper(workshop).step, self._stopped)),
@@ -117,7 +129,7 @@ class ReplayRunner:
             log.info("replays.active")
             while not self._stopped.is_set():
                 self._woken.clear()
-                self._begin([row["id"] for row in await connection.fetch(_SENDING)], workshop)
+                self._begin([(row["id"], row["source"]) for row in await connection.fetch(_SENDING)], workshop)
                 await waited(self._woken, _LOOK_EVERY_S)
             await asyncio.wait([*beside, *self._replays.values()], timeout=_END_WITHIN_S)
         finally:
@@ -127,12 +139,20 @@ class ReplayRunner:
             await asyncio.to_thread(producer.close, 0)
             await engine.dispose()
 
-    def _begin(self, replay_ids: Iterable[str], workshop: Workshop) -> None:
+    def _begin(self, replays: Iterable[tuple[str, str]], workshop: Workshop) -> None:
         self._replays = {name: task for name, task in self._replays.items() if not task.done()}
-        for replay_id in replay_ids:
+        for replay_id, source in replays:
             if replay_id not in self._replays:
-                step = BulkReplay(replay_id, workshop).step
-                self._replays[replay_id] = asyncio.create_task(persevere(replay_id, step, self._stopped))
+                replay = (LogReplay if source == ReplaySource.LOG else BulkReplay)(replay_id, workshop)
+                self._replays[replay_id] = asyncio.create_task(self._send(replay_id, replay, workshop))
+
+    async def _send(self, replay_id: str, replay: BulkReplay | LogReplay, workshop: Workshop) -> None:
+        workshop.sending.add(replay_id)
+        try:
+            await persevere(replay_id, replay.step, self._stopped)
+        finally:
+            workshop.sending.discard(replay_id)
+            replay.close()
 
     def _on_notify(self, *_: object) -> None:
         self._woken.set()

@@ -5,34 +5,47 @@ cancelled that went out. A kill before the commit leaves the batch queued, and i
 which workers recognise; the log shows most of it as sent already.
 """
 
+import asyncio
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Final, cast
 
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api.replays.deciding import Decision, Logged, Turn, decided
+from api.event_types.own import own_type
+from api.replays.deciding import Decision, Logged, Turn, Version, decided, original_of
+from api.replays.tables import Transformation
 from producers.handover import LoopProducer
 from producers.records import Outgoing
+from schemas.catalogue import Catalogue
 from schemas.codec import encode
 from schemas.headers import delivery_headers
 from schemas.ids import DeliveryId, EventId, OrganizationId, ReplayId, SubscriptionId, made_at
 from schemas.records import CurrentRound, Delivery
 from schemas.topics import REPLAY, ROUNDS
 
+PORTION_S: Final = 0.05  # what goes to Kafka at once is this long's worth of a batch that is spread
+
 # Of a subscription it is asked by both its ids: an index away, and never another organization's.
 _TURNS: Final = text("""
 SELECT w.replay_id, w.delivery_id, w.asked_at, d.id AS logged_id, d.organization_id, d.subscription_id, d.event_id,
     d.event_type, d.state, d.round, d.created_at, d.due_at, d.last_attempt_at, d.key, d.sequence,
     d.transformation_version, d.event_partition, d.event_offset, d.traceparent, e.body,
-    s.version AS subscription_version, s.enabled AS subscription_enabled
+    s.version AS subscription_version, s.enabled AS subscription_enabled, r.payload AS wanted,
+    s.transformation_version AS current_version, CAST(s.payload AS text) AS current_payload,
+    t.version AS original_version, CAST(t.payload AS text) AS original_payload
 FROM unnest(CAST(:replay_ids AS text[]), CAST(:delivery_ids AS text[]), CAST(:ats AS timestamptz[]),
     CAST(:asked AS timestamptz[])) AS w (replay_id, delivery_id, at, asked_at)
 LEFT JOIN deliveries d ON d.id = w.delivery_id AND d.at = w.at
 LEFT JOIN events e ON e.id = d.event_id AND e.at = d.at
 LEFT JOIN subscriptions s ON s.id = d.subscription_id AND s.organization_id = d.organization_id
+LEFT JOIN replays r ON r.id = w.replay_id
+LEFT JOIN transformations t ON t.subscription_id = d.subscription_id AND t.version = d.transformation_version
+    AND t.organization_id = d.organization_id
 """)
 
 # The projection may have read an outcome of this very batch: what it locks it ends, and is not ours to mark.
@@ -61,19 +74,45 @@ class Queued:
     asked_at: datetime
 
 
-async def sent(db: AsyncSession, producer: LoopProducer, items: Sequence[Queued]) -> int:
-    """Send what can be sent of `items`, mark each, and return how many went out.
+async def sent(db: AsyncSession, producer: LoopProducer, items: Sequence[Queued], *, over_s: float = 0.0) -> int:
+    """Send what can be sent of `items`, spread over some time, mark each, and return how many went out.
 
     Raises ProducingError when Kafka does not take all of it in time; then nothing is marked.
     """
+    return await sent_turns(db, producer, await _turns_of(db, items), over_s=over_s)
+
+
+async def sent_turns(db: AsyncSession, producer: LoopProducer, turns: Sequence[Turn], *, over_s: float = 0.0) -> int:
+    """Do the same with what is decided about already."""
     now = datetime.now(UTC)
-    decisions = [(turn, decided(turn, now=now)) for turn in await _turns_of(db, items)]
+    known = await _catalogue_of(db, turns)
+    decisions = [(turn, decided(turn, now=now, catalogue=known)) for turn in turns]
     deliveries = [decision.delivery for _, decision in decisions if decision.delivery is not None]
     overtaking = [decision.delivery for _, decision in decisions if decision.delivery and decision.takes_over]
     await producer.send([_round_record(delivery, now) for delivery in overtaking])
-    await producer.send([_delivery_record(delivery) for delivery in deliveries])
+    await _send_evenly(producer, [_delivery_record(delivery) for delivery in deliveries], over_s)
     await _mark(db, decisions)
     return len(deliveries)
+
+
+async def _catalogue_of(db: AsyncSession, turns: Sequence[Turn]) -> Catalogue:
+    """Return a catalogue with the organizations' own types that turns are of, and what is marked in them."""
+    known = Catalogue()
+    names = {(turn.logged.organization_id, turn.logged.event_type) for turn in turns if turn.logged is not None}
+    for organization_id, name in sorted(names):
+        if known.get(name) is None and (own := await own_type(db, organization_id, name)) is not None:
+            known.put(own)
+    return known
+
+
+async def _send_evenly(producer: LoopProducer, records: Sequence[Outgoing], over_s: float) -> None:
+    """Send in a few portions, one behind the other: a batch at once would be a burst to the workers."""
+    portions = max(1, min(round(over_s / PORTION_S), len(records)))
+    bounds = [len(records) * number // portions for number in range(portions + 1)]
+    began = time.monotonic()
+    for number, (first, last) in enumerate(pairwise(bounds)):
+        await asyncio.sleep(max(0.0, began + over_s * number / portions - time.monotonic()))
+        await producer.send(records[first:last])
 
 
 async def _turns_of(db: AsyncSession, items: Sequence[Queued]) -> list[Turn]:
@@ -114,6 +153,9 @@ def _turn_of(row: Row[tuple[object, ...]]) -> Turn:
         logged=logged,
         subscription_version=cast(int | None, found["subscription_version"]),
         subscription_enabled=bool(found["subscription_enabled"]),
+        original=original_of(found["transformation_version"], found["original_version"], found["original_payload"]),
+        current=Version(found["current_version"] or 0, found["current_payload"]),
+        wanted=Transformation(found["wanted"] or Transformation.ORIGINAL),
     )
 
 

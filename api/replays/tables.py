@@ -4,7 +4,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
-from sqlalchemy import ARRAY, DateTime, Index, Text, text
+from sqlalchemy import ARRAY, BigInteger, DateTime, Index, Text, text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from api.database import Base
@@ -14,11 +15,19 @@ _Moment: Final = DateTime(timezone=True)
 NOTIFIED: Final = "hookline_replays"  # the channel on which the runner hears of a new or cancelled one
 
 
+class ReplaySource(StrEnum):
+    """What a replay goes through: deliveries that have ended, or the log of events, whoever got them."""
+
+    DELIVERIES = "deliveries"
+    LOG = "log"
+
+
 class ReplayState(StrEnum):
     """Where a replay stands: `finishing` has sent all and waits for outcomes."""
 
     PENDING = "pending"
     RUNNING = "running"
+    PAUSED = "paused"
     FINISHING = "finishing"
     COMPLETED = "completed"
     CANCELLED = "cancelled"
@@ -34,6 +43,13 @@ class ItemState(StrEnum):
     HELD = "held"  # the subscription was disabled meanwhile
     SKIPPED = "skipped"  # not sent: `detail` says why
     CANCELLED = "cancelled"
+
+
+class Transformation(StrEnum):
+    """How a replay's bodies look: as those of each delivery did at first, or as its subscription has them now."""
+
+    ORIGINAL = "original"
+    CURRENT = "current"
 
 
 class ReplayRow(Base):
@@ -55,6 +71,11 @@ class ReplayRow(Base):
     since: Mapped[datetime | None] = mapped_column(_Moment)
     until: Mapped[datetime | None] = mapped_column(_Moment)
     rate_per_s: Mapped[float]
+    payload: Mapped[str] = mapped_column(
+        Text,
+        server_default=Transformation.ORIGINAL.value,
+        comment="original: as each delivery was sent; current: as its subscription has it now",
+    )
     total: Mapped[int]
     sent: Mapped[int] = mapped_column(comment="this and the next five: items, as the runner counted them last")
     succeeded: Mapped[int]
@@ -67,6 +88,20 @@ class ReplayRow(Base):
     finished_at: Mapped[datetime | None] = mapped_column(
         _Moment, comment="all has ended; a cancelled one may wait for what was sent"
     )
+    source: Mapped[str] = mapped_column(
+        Text, default=ReplaySource.DELIVERIES.value, server_default="deliveries", comment="deliveries or log"
+    )
+    offsets: Mapped[dict[str, dict[str, int]] | None] = mapped_column(
+        JSONB(none_as_null=True), comment="as they were asked for"
+    )
+    filters: Mapped[str | None] = mapped_column(Text, comment="JSON, as schemas/filters writes it")
+    positions: Mapped[dict[str, list[int]] | None] = mapped_column(
+        JSONB(none_as_null=True), comment="of hookline.events, by partition (api/replays/positions.py)"
+    )
+    log_read: Mapped[int | None] = mapped_column(BigInteger, comment="offsets that it is past, of log_total")
+    log_total: Mapped[int | None] = mapped_column(BigInteger)
+    paused_at: Mapped[datetime | None] = mapped_column(_Moment)
+    error: Mapped[str | None] = mapped_column(Text, comment="why it ended before its end")
 
 
 class ReplayItemRow(Base):

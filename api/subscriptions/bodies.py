@@ -8,13 +8,15 @@ import orjson
 from pydantic import ConfigDict, Field, JsonValue, SecretStr
 
 from api.fields import holds, without_default
+from api.subscriptions.filtering import EXAMPLE, FilteringPatch, FilteringSettings, ShownFiltering
 from api.subscriptions.headers import MASK, check_headers, checked_header
+from api.subscriptions.payloads import GIVEN as PAYLOAD
+from api.subscriptions.payloads import PayloadPatch, PayloadSettings, ShownPayload
 from api.subscriptions.sending import GIVEN, SendingPatch, SendingSettings, ShownSending
 from api.subscriptions.standing import Delivering
 from api.subscriptions.tables import SubscriptionState
-from schemas.catalogue import catalogue
 from schemas.errors import InvalidInput
-from schemas.patterns import checked_pattern
+from schemas.patterns import check_pattern
 from schemas.signing import key_of
 
 DEFAULT_TIMEOUT_S: Final = 15.0
@@ -22,12 +24,15 @@ MOST_EVENT_TYPES: Final = 100
 LARGEST_METADATA_BYTES: Final = 8192
 _HEX_SECRET: Final = re.compile(r"[0-9A-Fa-f]{64}")
 
+_FULL: Final = "null: the full body."
 _SETTINGS: Final[dict[str, Any]] = {
     "url": "https://example.com/webhooks",
     "event_types": ["user.created", "quest.*"],
     "description": "Billing",
     "timeout_s": 10,
     "metadata": {"team": "billing"},
+    "filters": EXAMPLE,
+    "payload": PAYLOAD,
     **GIVEN,
 }
 _SHOWN: Final[dict[str, Any]] = {
@@ -39,7 +44,15 @@ _SHOWN: Final[dict[str, Any]] = {
     "disabled_reason": None,
     "disabled_at": None,
     "paused_at": None,
+    "filter_errors": {
+        "count": 0,
+        "last_error": None,
+        "last_event_id": None,
+        "last_at": None,
+        "since_version": 1,
+    },
     "delivering": {"state": "live", "reason": None, "since": None, "not_before": None},
+    "transformation_version": 1,
     "version": 1,
     "created_at": "2026-11-21T09:30:00Z",
     "updated_at": "2026-11-21T09:30:00Z",
@@ -89,13 +102,13 @@ def key_of_given(secret: SecretStr) -> bytes:
 
 
 Url = Annotated[str, Field(min_length=1, max_length=2048, examples=["https://example.com/webhooks"])]
-Pattern = Annotated[str, holds(lambda pattern: checked_pattern(pattern, catalogue()))]
+Pattern = Annotated[str, holds(check_pattern)]  # whether it matches a type of the organization's, its route asks
 EventTypes = Annotated[
     list[Pattern],
     Field(
         min_length=1,
         max_length=MOST_EVENT_TYPES,
-        description="Names, `user.*` for all that begin with `user.`, or `*` for all.",
+        description="Names, `user.*` for all that begin with `user.`, or `*` for all; two stars say the same as one.",
         examples=[["user.created", "quest.*"]],
     ),
     holds(_check_event_types),
@@ -126,7 +139,7 @@ Secret = Annotated[
 ]
 
 
-class NewSubscription(SendingSettings):
+class NewSubscription(FilteringSettings, SendingSettings):
     """What makes a subscription. null is the same as leaving an optional field out."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{**_SETTINGS, "headers": {"X-Team": "billing"}}]})
@@ -138,10 +151,11 @@ class NewSubscription(SendingSettings):
     timeout_s: TimeoutS | None = Field(default=None, description="Seconds one attempt may take; 15 unless given.")
     enabled: bool = True
     metadata: Metadata | None = None
+    payload: PayloadSettings | None = Field(default=None, description=_FULL)
     secret: Secret | None = None
 
 
-class SubscriptionReplacement(SendingSettings):
+class SubscriptionReplacement(FilteringSettings, SendingSettings):
     """All that a subscription says, its secret apart: a field that is left out, or null, gets its default.
 
     One that is paused stays so: it is resumed by name.
@@ -156,9 +170,10 @@ class SubscriptionReplacement(SendingSettings):
     timeout_s: TimeoutS | None = Field(default=None, description="Seconds one attempt may take; 15 unless given.")
     enabled: bool = True
     metadata: Metadata | None = None
+    payload: PayloadSettings | None = Field(default=None, description=_FULL)
 
 
-class SubscriptionPatch(SendingPatch):
+class SubscriptionPatch(FilteringPatch, SendingPatch):
     """A merge patch (RFC 7396): fields that are left out stay, null takes an optional one back to its default.
 
     What was given is in `model_fields_set`; the values of the other fields mean nothing.
@@ -177,9 +192,12 @@ class SubscriptionPatch(SendingPatch):
     headers: HeadersPatch | None = Field(default=None, json_schema_extra=without_default)
     timeout_s: TimeoutS | None = Field(default=None, json_schema_extra=without_default)
     metadata: dict[str, JsonValue] | None = Field(default=None, json_schema_extra=without_default)
+    payload: PayloadPatch | None = Field(
+        default=None, description=f"Merged; {_FULL}", json_schema_extra=without_default
+    )
 
 
-class SubscriptionBody(ShownSending):
+class SubscriptionBody(ShownFiltering, ShownSending):
     """A subscription as it is shown: never its secret, and its own headers without their values."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [_SHOWN]})
@@ -207,6 +225,10 @@ class SubscriptionBody(ShownSending):
     paused_at: datetime | None = Field(description="Since when it is paused; null while it is not.")
     delivering: Delivering
     metadata: dict[str, JsonValue]
+    payload: ShownPayload | None = Field(description=_FULL)
+    transformation_version: int = Field(
+        description="Rises with every change of `payload`, from 0; each attempt says with which it was sent."
+    )
     version: int = Field(description="Rises with every change; the ETag holds it too.")
     created_at: datetime
     updated_at: datetime

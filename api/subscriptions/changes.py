@@ -17,7 +17,9 @@ from api.subscriptions.bodies import (
     check_metadata,
     key_of_given,
 )
+from api.subscriptions.filtering import ShownFilterErrors, set_filters, shown_filtering
 from api.subscriptions.headers import MASK, merged, replaced
+from api.subscriptions.payloads import apply_payload, set_payload, shown_payload
 from api.subscriptions.sending_rows import apply_sending, check_together, set_sending, shown_sending
 from api.subscriptions.standing import Delivering
 from api.subscriptions.tables import MANUAL, SubscriptionRow, SubscriptionState
@@ -50,11 +52,14 @@ def row_of(
         enabled_at=now if body.enabled else None,
         disabled_at=None if body.enabled else now,
         paused=False,
+        transformation_version=0,
         about=body.metadata or {},
         created_at=now,
         updated_at=now,
     )
+    set_filters(body.filters, row)
     set_sending(body, row)
+    set_payload(body.payload, row)
     check_together(row, body.headers or {})
     row.headers = _sealed_headers(sealer, row, body.headers or {})
     row.secrets = [sealed_secret(secret, row, sealer)]
@@ -100,7 +105,11 @@ def apply(patch: SubscriptionPatch, row: SubscriptionRow, *, url: str | None, se
         row.about = cast(dict[str, Json], _merged_metadata(row.about, patch.metadata))
     if "headers" in given:
         _apply_headers(patch.headers, row, sealer)
+    if "filters" in given:
+        set_filters(patch.filters, row)
     apply_sending(patch, row)
+    if "payload" in given:
+        apply_payload(patch.payload, row)
     check_together(row, _opened_headers(sealer, row))
 
 
@@ -120,7 +129,9 @@ def replace(body: SubscriptionReplacement, row: SubscriptionRow, *, url: str, se
     row.about = cast(dict[str, Json], body.metadata or {})
     row.headers = _sealed_headers(sealer, row, headers)
     set_enabled(row, body.enabled, reason=MANUAL)
+    set_filters(body.filters, row)
     set_sending(body, row)
+    set_payload(body.payload, row)
     check_together(row, headers)
 
 
@@ -135,7 +146,12 @@ def set_enabled(row: SubscriptionRow, enabled: bool, *, reason: str) -> None:
 
 
 def shown(
-    row: SubscriptionRow, state: SubscriptionState, sealer: Sealer, *, delivering: Delivering
+    row: SubscriptionRow,
+    state: SubscriptionState,
+    sealer: Sealer,
+    *,
+    delivering: Delivering,
+    filter_errors: ShownFilterErrors | None,
 ) -> SubscriptionBody:
     """Return a row as its body: the secret stays out, header values are hidden."""
     return SubscriptionBody(
@@ -152,9 +168,12 @@ def shown(
         paused_at=row.paused_at,
         delivering=delivering,
         metadata=row.about,
+        payload=shown_payload(row),
+        transformation_version=row.transformation_version,
         version=row.version,
         created_at=row.created_at,
         updated_at=row.updated_at,
+        **dict(shown_filtering(row, filter_errors)),
         **dict(shown_sending(row)),
     )
 

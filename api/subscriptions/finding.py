@@ -36,12 +36,15 @@ async def found_to_change(db: Db, caller: Caller, subscription_id: str, request:
     return row
 
 
-def etag_of_shown(row: SubscriptionRow, state: SubscriptionState, delivering: Delivering) -> str:
+def etag_of_shown(row: SubscriptionRow, state: SubscriptionState, delivering: Delivering, *, failures: int = 0) -> str:
     """Return the ETag of a subscription as it is shown.
 
-    It begins to fail, and is behind, without a new version; a client that asks with If-None-Match must see that.
+    It begins to fail, is behind, and its filters fail (`failures` times), without a new version; a client that asks
+    with If-None-Match must see that.
     """
     tag = f"{row.version}-failing" if state is SubscriptionState.FAILING else f"{row.version}"
+    if failures:
+        tag = f"{tag}-{failures}"
     if delivering.state is DeliveringState.LIVE:
         return f'"{tag}"'
     return f'"{tag}-behind-{sha256(delivering.model_dump_json().encode()).hexdigest()[:8]}"'

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Query, Request, Response
 from api.callers import may
 from api.credentials import Caller
 from api.database import Db
+from api.event_types.matching import check_patterns
 from api.lists import Cursor, Limit, Page, id_after, page_of
 from api.parameters import WITHOUT_NUL
 from api.permissions import Permission
@@ -25,6 +26,7 @@ from api.subscriptions.bodies import (
 )
 from api.subscriptions.changes import apply, replace, row_of, shown
 from api.subscriptions.endpoints import checked_endpoint
+from api.subscriptions.filtering import filter_errors_of
 from api.subscriptions.finding import PATH, found, found_to_change
 from api.subscriptions.standing import LIVE, delivering_of
 from api.subscriptions.tables import SubscriptionState
@@ -63,6 +65,7 @@ async def create_subscription(
 ) -> SubscriptionWithSecret:
     """Make a subscription. Its secret is in this answer and in no other."""
     url = await checked_endpoint(body.url, development=services.settings.development, ports=services.settings.ports)
+    await check_patterns(db, caller.organization_id, body.event_types)
     row, secret = row_of(body, url=url, organization_id=caller.organization_id, sealer=services.sealer)
     await tables.stored(db, row)
     response.headers["Location"] = f"{PATH}/{row.id}"
@@ -93,7 +96,11 @@ async def list_subscriptions(
         text=text,
     )
     behind = await delivering_of(db, caller.organization_id, [row.id for row, _ in rows])
-    bodies = [shown(row, state, services.sealer, delivering=behind.get(row.id, LIVE)) for row, state in rows]
+    errors = await filter_errors_of(db, caller.organization_id, [row for row, _ in rows])
+    bodies = [
+        shown(row, state, services.sealer, delivering=behind.get(row.id, LIVE), filter_errors=errors.get(row.id))
+        for row, state in rows
+    ]
     return page_of(bodies, limit=limit, ids=[row.id for row, _ in rows])
 
 
@@ -127,6 +134,7 @@ async def replace_subscription(
 ) -> SubscriptionBody:
     """Replace all of a subscription but its secret: what the body leaves out gets its default."""
     url = await checked_endpoint(body.url, development=services.settings.development, ports=services.settings.ports)
+    await check_patterns(db, caller.organization_id, body.event_types)
     row = await found_to_change(db, caller, subscription_id, request)
     replace(body, row, url=url, sealer=services.sealer)
     await tables.stored(db, row)
@@ -153,6 +161,7 @@ async def change_subscription(
     url = None
     if "url" in body.model_fields_set:  # before the row is locked: resolving a name may take seconds
         url = await checked_endpoint(body.url, development=services.settings.development, ports=services.settings.ports)
+    await check_patterns(db, caller.organization_id, body.event_types)
     row = await found_to_change(db, caller, subscription_id, request)
     if body.model_fields_set:
         apply(body, row, url=url, sealer=services.sealer)

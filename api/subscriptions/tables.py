@@ -34,12 +34,15 @@ from sqlalchemy.orm import Mapped, mapped_column
 from api.announcing import announce
 from api.database import Base
 from api.mail.telling import tell_of_disabling
-from api.projection.tables import CursorRow, HealthRow
+from api.projection.tables import CursorRow, FilterErrorsRow, HealthRow
 from api.subscriptions.announcing import SOURCE, Failures, Subject, disabled
+from api.subscriptions.transformations import TransformationRow
 from producers.outbox import add_to_outbox
 from producers.records import Outgoing
 from schemas.codec import encode
+from schemas.filters import canonical
 from schemas.ids import OrganizationId, SubscriptionId
+from schemas.payloads import checked_payload
 from schemas.records import OnExhaustion, Ordering, SignatureStyle, Subscription
 from schemas.redaction import Json
 from schemas.topics import SUBSCRIPTIONS
@@ -105,6 +108,16 @@ class SubscriptionRow(Base):
     signature_header: Mapped[str | None] = mapped_column(Text)
     event_type_header: Mapped[str | None] = mapped_column(Text)
     delivery_id_header: Mapped[str | None] = mapped_column(Text)
+    filters: Mapped[list[Json] | None] = mapped_column(
+        JSONB(none_as_null=True), comment="which events of its types it wants; null: all"
+    )
+    filters_version: Mapped[int] = mapped_column(
+        BigInteger, server_default="0", comment="the version that has had these filters first"
+    )
+    payload: Mapped[dict[str, Json] | None] = mapped_column(JSONB(none_as_null=True), comment="null: the full body")
+    transformation_version: Mapped[int] = mapped_column(
+        server_default="0", comment="rises with each change of payload; 0: it never had one"
+    )
     about: Mapped[dict[str, Json]] = mapped_column("metadata", JSONB)  # `metadata` is SQLAlchemy's own name
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
     updated_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
@@ -120,8 +133,12 @@ async def stored(db: AsyncSession, row: SubscriptionRow, *, failures: Failures |
     is_disabled_now = inspect(row).attrs.enabled.history.deleted == [True]
     row.version = (row.version or 0) + 1
     row.updated_at = datetime.now(UTC)
+    if inspect(row).attrs.filters.history.has_changes():
+        row.filters_version = row.version
+        await db.execute(delete(FilterErrorsRow).where(FilterErrorsRow.subscription_id == row.id))
     _forget_expired_secrets(row, now=row.updated_at)
     db.add(row)
+    _keep_payload(db, row)
     await db.flush()
     await add_to_outbox(db, Outgoing(SUBSCRIPTIONS, row.id.encode(), encode(record_of(row)), []))
     if is_disabled_now:
@@ -144,15 +161,29 @@ def _forget_expired_secrets(row: SubscriptionRow, *, now: datetime) -> None:
         row.secrets, row.secrets_expire_at = [secret for secret, _ in kept], [at for _, at in kept]
 
 
+def _keep_payload(db: AsyncSession, row: SubscriptionRow) -> None:
+    if row.transformation_version and inspect(row).attrs.transformation_version.history.added:
+        kept = TransformationRow(
+            subscription_id=row.id,
+            version=row.transformation_version,
+            organization_id=row.organization_id,
+            payload=row.payload,
+            since=row.updated_at,
+        )
+        db.add(kept)
+
+
 async def removed(db: AsyncSession, row: SubscriptionRow) -> None:
     """Delete a row that `subscription_to_change` locked, and tell the workers with a tombstone.
 
-    What the projection knows of it goes after it: the projection locks in this order too.
+    What the projection knows of it goes after it: the projection locks in this order too. The versions of its payload
+    stay, as the log does that they explain.
     """
     await db.delete(row)
     await db.flush()
     await db.execute(delete(HealthRow).where(HealthRow.subscription_id == row.id))
     await db.execute(delete(CursorRow).where(CursorRow.subscription_id == row.id))
+    await db.execute(delete(FilterErrorsRow).where(FilterErrorsRow.subscription_id == row.id))
     await add_to_outbox(db, Outgoing(SUBSCRIPTIONS, row.id.encode(), None, []))
 
 
@@ -269,9 +300,14 @@ def _state(failing_after: int) -> ColumnElement[str]:
 
 
 def patterns_that_take(event_type: str) -> list[str]:
-    """Return every pattern that matches what `event_type` names: itself, `user.*` and the like, and `*`."""
-    parts = event_type.removesuffix(".*").split(".")
-    return ["*", event_type, *(".".join([*parts[:count], "*"]) for count in range(1, len(parts)))]
+    """Return every pattern that matches what `event_type` names: itself, `user.*` and the like, and `*`.
+
+    Two stars say the same as one.
+    """
+    parts = event_type.split(".")
+    beginnings = ["", *(f"{'.'.join(parts[:count])}." for count in range(1, len(parts)))]
+    patterns = [beginning + stars for beginning in beginnings for stars in ("*", "**")]
+    return patterns if event_type in patterns else [*patterns, event_type]
 
 
 def record_of(row: SubscriptionRow) -> Subscription:
@@ -301,4 +337,7 @@ def record_of(row: SubscriptionRow) -> Subscription:
         signature_header=row.signature_header,
         event_type_header=row.event_type_header,
         delivery_id_header=row.delivery_id_header,
+        filters=None if row.filters is None else canonical(row.filters),
+        payload=None if row.payload is None else checked_payload(row.payload),
+        transformation_version=row.transformation_version,
     )

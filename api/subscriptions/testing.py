@@ -5,7 +5,6 @@ when it has the outcome. It is sent once, also to a disabled or paused subscript
 """
 
 import asyncio
-from concurrent.futures import Future
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Annotated, Any, Final
@@ -22,19 +21,22 @@ from api.database import tenant_transaction_of
 from api.deliveries.bodies import AttemptBody, shown_attempt
 from api.deliveries.tables import AttemptRow, EventRow
 from api.errors import Unavailable
+from api.event_types.own import catalogue_knowing
 from api.permissions import Permission
 from api.problems import documented
 from api.requests import JsonBody, JsonRoute
 from api.services import AllServices
 from api.subscriptions.finding import PATH, found
-from api.subscriptions.tables import SubscriptionRow
+from api.subscriptions.tables import SubscriptionRow, record_of
 from producers.errors import ProducingError
-from producers.records import Outgoing, RecordProducer
-from schemas.catalogue import TEST_EVENT, event_type_of
+from producers.handover import LoopProducer
+from producers.records import Outgoing
+from schemas.catalogue import TEST_EVENT, Catalogue
 from schemas.codec import encode
-from schemas.envelope import body_of, new_event
+from schemas.envelope import new_event
 from schemas.headers import delivery_headers
 from schemas.ids import DeliveryId, OrganizationId, SubscriptionId, delivery_id_of, made_at
+from schemas.payloads import PayloadSource, payload_of
 from schemas.records import NOWHERE, Delivery, Event
 from schemas.topics import DELIVER
 
@@ -98,13 +100,15 @@ async def send_test(
 
     It is not sent again when it fails. 202 when nothing is known 5 s after the subscription's timeout.
     """
-    event = _event_of(body or NewTest(), caller.organization_id, largest_bytes=services.settings.largest_event_bytes)
-    raw = body_of(event)
+    asked = body or NewTest()
     async with tenant_transaction_of(services.engine, caller.organization_id) as db:
+        known = await catalogue_knowing(db, caller.organization_id, asked.event_type or TEST_EVENT)
+        event = _event_of(asked, caller.organization_id, known, largest_bytes=services.settings.largest_event_bytes)
+        source = PayloadSource.of(event, known.get(event.type, caller.organization_id))
         subscription = await found(db, caller, subscription_id)
-        db.add(_row_of(event, raw))
-    delivery = _delivery_of(event, raw, subscription)
-    await _publish(services.publishing.records, delivery)
+        db.add(_row_of(event, source.full))
+    delivery = _delivery_of(event, source, subscription)
+    await _publish(services.publishing.producer, delivery)
     attempt = await services.outcomes.wait(
         delivery.id,
         partial(_attempt_of, services.engine, caller.organization_id, delivery.id),
@@ -112,13 +116,19 @@ async def send_test(
     )
     if attempt is None:
         return JSONResponse({"delivery_id": delivery.id}, 202)
-    return TestedBody(**dict(shown_attempt(attempt, body=raw)), delivery_id=delivery.id)
+    return TestedBody(**dict(shown_attempt(attempt, body=delivery.body)), delivery_id=delivery.id)
 
 
-def _event_of(body: NewTest, organization_id: OrganizationId, *, largest_bytes: int) -> Event:
-    event_type = event_type_of(body.event_type or TEST_EVENT, pointer="/event_type")
-    data = dict(event_type.example) if body.data is None else body.data
-    return new_event(type=event_type.name, organization_id=organization_id, data=data, largest_bytes=largest_bytes)
+def _event_of(body: NewTest, organization_id: OrganizationId, known: Catalogue, *, largest_bytes: int) -> Event:
+    """Return the event to try, with the example of its type for data unless the body has some."""
+    event_type = known.of(body.event_type or TEST_EVENT, organization_id, pointer="/event_type")
+    return new_event(
+        type=event_type.name,
+        organization_id=organization_id,
+        data=dict(event_type.example) if body.data is None else body.data,
+        catalogue=known,
+        largest_bytes=largest_bytes,
+    )
 
 
 def _row_of(event: Event, raw: bytes) -> EventRow:
@@ -134,37 +144,30 @@ def _row_of(event: Event, raw: bytes) -> EventRow:
     )
 
 
-def _delivery_of(event: Event, raw: bytes, subscription: SubscriptionRow) -> Delivery:
+def _delivery_of(event: Event, source: PayloadSource, subscription: SubscriptionRow) -> Delivery:
     subscription_id = SubscriptionId(subscription.id)
+    delivery_id = delivery_id_of(event.id, subscription_id)
     return Delivery(
-        id=delivery_id_of(event.id, subscription_id),
+        id=delivery_id,
         event_id=event.id,
         event_type=event.type,
         organization_id=event.organization_id,
         subscription_id=subscription_id,
         subscription_version=subscription.version,
-        body=raw,
+        body=payload_of(record_of(subscription).payload).body(source, delivery_id=delivery_id),
         event_position=NOWHERE,
         event_created_at=event.created_at,
         due_at=datetime.now(UTC),
+        transformation_version=subscription.transformation_version,
         is_test=True,
     )
 
 
-async def _publish(producer: RecordProducer, delivery: Delivery) -> None:
+async def _publish(producer: LoopProducer, delivery: Delivery) -> None:
     record = Outgoing(DELIVER, delivery.subscription_id.encode(), encode(delivery), delivery_headers(delivery))
-    reported: Future[None] = Future()
-
-    def report(error: ProducingError | None) -> None:
-        if error is None:
-            reported.set_result(None)
-        else:
-            reported.set_exception(error)
-
     try:
-        producer.produce(record, report, wait_s=0)  # a full queue must not hold up the loop
-        # Shielded: what is cancelled here the producer's thread could not settle.
-        await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(reported)), _REPORTED_WITHIN_S)
+        async with asyncio.timeout(_REPORTED_WITHIN_S):
+            await producer.send([record])
     except (ProducingError, TimeoutError) as error:
         raise Unavailable("Kafka did not take the test in time; it may still be sent") from error
 

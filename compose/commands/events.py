@@ -13,6 +13,7 @@ from compose.commands.options import (
     Since,
     Until,
     asked_api,
+    moment_before_now,
     new_group,
     path_of,
     say,
@@ -28,6 +29,14 @@ class Order(StrEnum):
     ASC = "asc"
 
 
+class Outcome(StrEnum):
+    """What became of events that arrived nowhere."""
+
+    UNWANTED = "unwanted"
+    UNDELIVERED = "undelivered"
+    NEVER_DELIVERED = "never_delivered"
+
+
 Type = Annotated[str | None, typer.Option("--type", metavar="TYPE", help="Only of this event type.")]
 
 
@@ -37,6 +46,13 @@ def list_(  # noqa: PLR0917 - a command's parameters are its options
     since: Since = None,
     until: Until = None,
     source_id: Annotated[str | None, typer.Option(metavar="ID", help="The publisher's own id of it.")] = None,
+    outcome: Annotated[
+        Outcome | None,
+        typer.Option(help="Wanted by no subscription; or by some, and taken by none so far; or either. Needs --since."),
+    ] = None,
+    never_delivered: Annotated[
+        bool, typer.Option("--never-delivered", help="The same as --outcome never_delivered; of the last day at least.")
+    ] = False,
     order: Annotated[Order, typer.Option(help="Newest or oldest first.")] = Order.DESC,
     limit: Limit = None,
     json: JsonArray = False,
@@ -48,12 +64,26 @@ def list_(  # noqa: PLR0917 - a command's parameters are its options
     Examples:
       hookline events list --type user.created --since 1h
       hookline events list --since yesterday --order asc --json > events.json
+      hookline events list --never-delivered --since 7d
     """
+    if never_delivered and outcome not in {None, Outcome.NEVER_DELIVERED}:
+        raise typer.BadParameter("give --outcome or --never-delivered, not both", param_hint="--never-delivered")
+    if never_delivered:
+        outcome, since = Outcome.NEVER_DELIVERED, since or moment_before_now("1d")
+    if outcome is not None and since is None:
+        raise typer.BadParameter("goes with --since, such as --since 1d", param_hint="--outcome")
     with asked_api(organization) as api:
         from compose.showing.events import print_events
         from compose.showing.lists import print_list
 
-        params = {"type": type, "since": since, "until": until, "source_id": source_id, "order": order}
+        params = {
+            "type": type,
+            "since": since,
+            "until": until,
+            "source_id": source_id,
+            "outcome": outcome,
+            "order": order,
+        }
         print_list(api, "/events", params, limit=limit, as_json=json, show=print_events)
 
 

@@ -64,6 +64,11 @@ def end(*, well: bool) -> NoReturn:
     raise typer.Exit(ExitCode.OK if well else ExitCode.FAILED)
 
 
+def moment_before_now(span: str) -> str:
+    """Return the moment that a span such as 1d ago was, as the API takes it."""
+    return _moment(span)
+
+
 def _moment(text: str) -> str:
     from datetime import UTC, datetime
 

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from compose.commands.options import Json, Organization, Since, Until, asked_api, path_of
-from compose.commands.replays import DryRun, Rate, Watch, begin
+from compose.commands.replays import DryRun, Payload, Rate, Watch, begin
 
 _Id = Annotated[str, typer.Argument(metavar="SUB", help="The subscription's id.")]
 
@@ -31,6 +31,7 @@ def recover(  # noqa: PLR0917 - a command's parameters are its options
     since: Since = None,
     until: Until = None,
     rate: Rate = None,
+    payload: Payload = None,
     dry_run: DryRun = False,
     watch: Watch = False,
     json: Json = False,
@@ -45,6 +46,6 @@ def recover(  # noqa: PLR0917 - a command's parameters are its options
     """
     if since is None:
         raise typer.BadParameter("say since when events were missed: 2h, or a time", param_hint="--since")
-    body = {"since": since, "until": until, "rate_per_s": rate, "dry_run": dry_run or None}
+    body = {"since": since, "until": until, "rate_per_s": rate, "payload": payload, "dry_run": dry_run or None}
     with asked_api(organization) as api:
         begin(api, path_of("subscriptions", subscription, "recover"), body, watch=watch, as_json=json)

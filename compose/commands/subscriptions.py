@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from compose.commands.filtering import Filter, filters_of
 from compose.commands.options import Json, JsonArray, Limit, Organization, asked_api, end, new_group, path_of, say
 from compose.commands.sending import (
     AllowAddress,
@@ -102,6 +103,7 @@ def add(  # noqa: PLR0917
     ] = None,
     disabled: Annotated[bool, typer.Option("--disabled", help="Begin disabled.")] = False,
     metadata: Annotated[str | None, typer.Option(metavar="JSON|@FILE", help="Whatever you want to keep.")] = None,
+    filter_: Filter = None,
     rate_limit: RateLimit = None,
     max_in_flight: MaxInFlight = None,
     catch_up_rate: CatchUpRate = None,
@@ -124,6 +126,7 @@ def add(  # noqa: PLR0917
       hookline subscriptions add http://127.0.0.1:9000/hooks --event-type '*' --header 'X-Stage: test' --timeout 5
       hookline subscriptions add https://example.com/old --event-type 'user.*' --secret @old-secret --json
       hookline subscriptions add https://example.com/hooks --event-type '*' --rate-limit 50/s --ordering per_key
+      hookline subscriptions add https://example.com/hooks --event-type '*' --filter 'data.amount > 100'
     """
     body = {
         "url": url,
@@ -134,6 +137,7 @@ def add(  # noqa: PLR0917
         "enabled": not disabled,
         "metadata": _json(metadata),
         "secret": secret,
+        **filters_of(filter_),
         **sending_of(
             rate_limit=rate_limit,
             max_in_flight=max_in_flight,
@@ -175,6 +179,7 @@ def change(  # noqa: PLR0917
         list[str] | None, typer.Option("--header", metavar="'NAME: VALUE'", help="Beside those it has; repeat it.")
     ] = None,
     timeout: Annotated[float | None, typer.Option(metavar="SECONDS", help="1 to 60 an attempt.")] = None,
+    filter_: Filter = None,
     rate_limit: RateLimit = None,
     max_in_flight: MaxInFlight = None,
     catch_up_rate: CatchUpRate = None,
@@ -196,6 +201,7 @@ def change(  # noqa: PLR0917
       hookline subscriptions change sub_019ab4… --ordering per_key --on-exhaustion block
       hookline subscriptions change sub_019ab4… --signature hex --signature-header X-Hub-Signature-256
       hookline subscriptions change sub_019ab4… --rate-limit default --allow-address default
+      hookline subscriptions change sub_019ab4… --filter '{"prefix": {"source": "/services/"}}'
     """
     plain = {
         "url": url,
@@ -206,6 +212,7 @@ def change(  # noqa: PLR0917
     }
     patch = {
         **{name: value for name, value in plain.items() if value is not None},
+        **filters_of(filter_),
         **sending_of(
             rate_limit=rate_limit,
             max_in_flight=max_in_flight,

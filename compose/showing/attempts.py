@@ -31,6 +31,7 @@ def print_attempt(attempt: Body, *, sent_before: object = None) -> None:
             ("address", attempt["address"]),
             ("error", attempt["error"]),
             ("next attempt", exact_time_of(attempt["next_attempt_at"])),
+            ("payload", f"version {version}" if (version := attempt["transformation_version"]) else None),
             ("worker", attempt["worker"]),
         ],
         indent=2,

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from orjson import dumps
+
 from compose.asking import Body
 from compose.showing.standing import reason_of
 from compose.showing.tables import (
@@ -39,6 +41,8 @@ def print_subscription(subscription: Body) -> None:
             ("behind", behind),
             ("url", given["url"]),
             ("event types", ", ".join(given["event_types"])),
+            *[("filter", dumps(each).decode()) for each in given["filters"]],
+            ("filters failed", _failed(given["filter_errors"])),
             ("description", given["description"]),
             ("timeout", f"{given['timeout_s']:g} s"),
             ("headers", ", ".join(given["headers"]) or None),
@@ -52,6 +56,13 @@ def print_subscription(subscription: Body) -> None:
     )
     if secret is not None:
         print_fields([("", "keep the secret: it is not shown again")])
+
+
+def _failed(errors: Body) -> str | None:
+    """Return how often its filters failed, and the last time how; None when they never did."""
+    if not errors["count"]:
+        return None
+    return f"{errors['count']:,} times, {exact_time_of(errors['last_at'])}: {errors['last_error']}"
 
 
 def _sending_of(subscription: Body) -> Sequence[tuple[str, str | None]]:

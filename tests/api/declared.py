@@ -7,7 +7,8 @@ from starlette.routing import BaseRoute
 
 from api.app import create_app
 from api.requests import JsonRoute
-from tests.api.conftest import NO_DATABASE_URL, NO_KAFKA, settings_of
+from tests.api.conftest import NO_DATABASE_URL, settings_of
+from tests.api.running import NO_KAFKA
 
 APP: Final = create_app(settings_of(NO_DATABASE_URL), NO_KAFKA)
 ROUTES: Final[list[BaseRoute]] = [found.original_route for found in iter_route_contexts(APP.routes)]

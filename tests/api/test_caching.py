@@ -5,7 +5,7 @@ from typing import Any
 import httpx
 import pytest
 
-from api.caching import CATALOGUE_S, LIST_AND_ITEM_S
+from api.caching import LIST_AND_ITEM_S
 from tests.api.problem import problem_of
 from tests.api.subscriptions.making import PATH, made
 
@@ -24,7 +24,7 @@ def document_of(api: httpx.AsyncClient) -> dict[str, Any]:
 async def test_every_list_is_kept_for_ten_seconds_and_not_sent_twice(api: httpx.AsyncClient) -> None:
     paths = document_of(api)["paths"]
     lists = [path for path, operations in paths.items() if "get" in operations and "{" not in path]
-    asked = [path for path in lists if path.startswith("/api/") and "event-types" not in path and "export" not in path]
+    asked = [path for path in lists if path.startswith("/api/") and "export" not in path]
     assert len(asked) >= 6
     for path in asked:
         first = await api.get(path)
@@ -34,13 +34,6 @@ async def test_every_list_is_kept_for_ten_seconds_and_not_sent_twice(api: httpx.
         again = await api.get(path, headers={"If-None-Match": first.headers["etag"]})
         assert (again.status_code, again.content) == (304, b""), path
         assert kept_of(again) == kept_of(first), path
-
-
-async def test_the_catalogue_is_kept_for_five_minutes(api: httpx.AsyncClient) -> None:
-    for path in ("/api/v1/event-types", "/api/v1/event-types/user.created"):
-        first = await api.get(path)
-        assert first.headers["cache-control"] == f"private, max-age={CATALOGUE_S}"
-        assert (await api.get(path, headers={"If-None-Match": first.headers["etag"]})).status_code == 304
 
 
 async def test_a_write_shows_at_once_in_the_item_and_its_list(api: httpx.AsyncClient) -> None:

@@ -15,10 +15,10 @@ from tests.api.declared import DECLARED, DOCUMENT, OPEN, ROUTES
 
 # No JSON API of callers: they declare nothing, and do themselves what JsonRoute does where it is needed.
 OTHERS = {
-    "/.well-known/oauth-authorization-server", "/.well-known/oauth-authorization-server/{path:path}", "/healthz",
-    "/invitation", "/metrics", "/oauth/authorize", "/oauth/consent", "/oauth/introspect", "/oauth/jwks.json",
-    "/oauth/revoke", "/oauth/token", "/openapi.json", "/readyz", "/reset", "/reset/request", "/signin", "/signout",
-    "/verification",
+    "/.well-known/oauth-authorization-server", "/.well-known/oauth-authorization-server/{path:path}", "/asyncapi.yaml",
+    "/healthz", "/invitation", "/metrics", "/oauth/authorize", "/oauth/consent", "/oauth/introspect",
+    "/oauth/jwks.json", "/oauth/revoke", "/oauth/token", "/openapi.json", "/readyz", "/reset", "/reset/request",
+    "/signin", "/signout", "/verification",
 }  # fmt: skip
 # For browsers: each checks its own form, and records what it changes.
 PAGES = {

@@ -7,7 +7,8 @@ import httpx
 import pytest
 
 from producers.settings import KafkaSettings
-from tests.api.conftest import NO_KAFKA, client_of, settings_of
+from tests.api.conftest import client_of, settings_of
+from tests.api.running import NO_KAFKA
 
 
 async def ready(api: httpx.AsyncClient) -> tuple[int, dict[str, bool]]:

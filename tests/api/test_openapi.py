@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,9 @@ import jsonschema_rs
 import orjson
 import pytest
 
-from api.webhooks import json_schema_of
+from api.webhooks import webhooks
 from compose.openapi import check_copy, description
-from schemas.catalogue import catalogue
+from schemas.catalogue import EventTypeState, catalogue
 from schemas.envelope import body_of, new_event
 from tests.api.declared import OPEN
 
@@ -90,8 +91,8 @@ def test_bodies_of_requests_have_examples_that_hold() -> None:
         if "requestBody" not in operation:
             continue
         content = operation["requestBody"]["content"].get("application/json")
-        if content is None:  # a form of the OAuth server's, as its RFC has it
-            assert path.startswith("/oauth/")
+        if content is None:  # a form of the OAuth server's, as its RFC has it, or lines
+            assert path.startswith("/oauth/") or list(operation["requestBody"]["content"]) == ["application/x-ndjson"]
             continue
         schema = {**content["schema"], "components": DOCUMENT["components"]}
         kinds = content["schema"].get("anyOf", [content["schema"]])  # a body that may be left out is one or null
@@ -123,34 +124,19 @@ def test_a_webhook_is_described_as_it_is_sent(name: str) -> None:
     assert headers == set(DOCUMENT["components"]["parameters"])
 
 
-@pytest.mark.parametrize(
-    ("avro", "shape"),
-    [
-        ("string", {"type": "string"}),
-        (["null", "string"], {"type": ["string", "null"]}),
-        (
-            ["null", "string", "long"],
-            {"anyOf": [{"type": "string"}, {"type": "integer", "format": "int64"}, {"type": "null"}]},
-        ),
-        (
-            {"type": "map", "values": "int"},
-            {"type": "object", "additionalProperties": {"type": "integer", "format": "int32"}},
-        ),
-        ({"type": "array", "items": "double"}, {"type": "array", "items": {"type": "number"}}),
-        ({"type": "string", "logicalType": "uuid"}, {"type": "string"}),
-        (
-            {
-                "type": "record",
-                "name": "r",
-                "fields": [{"name": "a", "type": "boolean"}, {"name": "b", "type": "int", "default": 0}],
-            },
-            {
-                "type": "object",
-                "properties": {"a": {"type": "boolean"}, "b": {"type": "integer", "format": "int32"}},
-                "required": ["a"],
-            },
-        ),
-    ],
-)
-def test_avro_becomes_json_schema(avro: Any, shape: dict[str, Any]) -> None:
-    assert json_schema_of(avro) == shape
+def test_a_deprecated_type_says_so_and_what_nobody_can_publish_is_not_described() -> None:
+    types = {state: replace(catalogue()["user.created"], name=f"user.{state}", state=state) for state in EventTypeState}
+    described = webhooks(types.values())
+    assert set(described) == {"user.active", "user.deprecated"}
+    assert {name: operation["post"].get("deprecated") for name, operation in described.items()} == {
+        "user.active": None,
+        "user.deprecated": True,
+    }
+
+
+def test_what_is_personal_or_secret_is_marked() -> None:
+    content = DOCUMENT["webhooks"]["user.password_reset_requested"]["post"]["requestBody"]["content"]
+    properties = content["application/json"]["schema"]["properties"]["data"]["properties"]
+    assert {name: each.get("x-hookline-sensitivity") for name, each in properties.items()} == {
+        "id": None, "email": "personal", "ip_address": "personal", "reset_link": "secret", "expires_at": None
+    }  # fmt: skip

@@ -14,7 +14,8 @@ import pytest
 import structlog
 
 from api.serving import serving
-from tests.api.conftest import MASTER_KEYS, NO_DATABASE_URL, NO_KAFKA, TOKEN, settings_of
+from tests.api.conftest import MASTER_KEYS, NO_DATABASE_URL, TOKEN, settings_of
+from tests.api.running import NO_KAFKA
 
 PROGRAM = """
 from api.serving import serve

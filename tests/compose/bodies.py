@@ -44,6 +44,7 @@ def attempt(**other: Any) -> dict[str, Any]:
         "duration_ms": 84, "error_kind": "http", "error": "the receiver answered 503", "worker": "worker-0",
         "url": "https://example.com/hooks", "address": "93.184.216.34:443", "next_attempt_at": None,
         "subscription_version": 3,
+        "transformation_version": 1,
         "request": {
             "headers": {"content-type": "application/json", "webhook-signature": "***"},
             "body": '{"id":"evt_1","data":{"name":"Zoë"}}', "body_encoding": "utf-8", "body_bytes": 37,
@@ -65,11 +66,32 @@ def event(**other: Any) -> dict[str, Any]:
 
 
 def replay(**other: Any) -> dict[str, Any]:
-    asked = {"subscription_id": None, "event_types": None, "state": "failed", "since": None, "until": None}
+    asked = {
+        "subscription_id": None, "event_types": None, "state": "failed", "since": None, "until": None,
+        "offsets": None, "filters": None,
+    }  # fmt: skip
     return {
-        "id": REPLAY_ID, "state": "running", "is_retry": False, "filter": asked, "rate_per_s": 100.0, "total": 10,
+        "id": REPLAY_ID, "state": "running", "source": "deliveries", "is_retry": False, "filter": asked,
+        "rate_per_s": 100.0, "total": 10,
         "sent": 0, "succeeded": 0, "failed": 0, "held": 0, "skipped": 0, "cancelled": 0, "created_at": AT,
-        "started_at": AT, "finished_at": None, **other,
+        "started_at": AT, "paused_at": None, "finished_at": None, "log": None, "error": None, **other,
+    }  # fmt: skip
+
+
+def job(**other: Any) -> dict[str, Any]:
+    progress = {"done": 1200, "total": 5000, "percent": 24.0, "unit": "offsets"}
+    return {
+        "id": REPLAY_ID, "kind": "replay", "state": "running", "progress": progress,
+        "href": f"/api/v1/replays/{REPLAY_ID}", "created_at": AT, "started_at": AT, "finished_at": None, "error": None,
+        **other,
+    }  # fmt: skip
+
+
+def estimate(**other: Any) -> dict[str, Any]:
+    return {
+        "count": 5000, "held": 20, "events": 4900, "size_bytes": 3_700_000, "seconds": 50.0,
+        "by_type": [{"type": "user.created", "events": 4900, "count": 5000}],
+        "read_from": {"kafka": 4200, "stored": 700}, "is_estimate": True, **other,
     }  # fmt: skip
 
 

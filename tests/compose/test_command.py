@@ -21,6 +21,7 @@ COMMANDS = [
     ("subscriptions", "change"), ("subscriptions", "pause"), ("subscriptions", "resume"), ("subscriptions", "delete"),
     ("deliveries", "list"), ("deliveries", "show"), ("deliveries", "retry"),
     ("dead-letters",), ("replay",), ("replays", "list"), ("replays", "show"), ("replays", "cancel"),
+    ("replays", "pause"), ("replays", "resume"), ("jobs", "list"), ("jobs", "show"),
     ("events", "list"), ("events", "show"), ("events", "tail"), ("stats",), ("quarantine", "list"),
     ("quarantine", "show"), ("quarantine", "retry"), ("keys", "status"), ("keys", "rotate"),
 ]  # fmt: skip
@@ -122,7 +123,7 @@ def test_says_nothing_when_its_reader_has_enough() -> None:
 def test_lists_the_event_types_for_people_and_programs() -> None:
     assert "user.created" in hookline("event-types").out
     listed = json.loads(hookline("event-types", "--json").out)["event_types"]
-    assert {"name", "category", "description"} == set(listed[0])
+    assert {"name", "category", "description", "state", "schema"} <= set(listed[0])
     assert "hookline.test" in {each["name"] for each in listed}
 
 

@@ -81,6 +81,23 @@ FILTERED = {
           "subscription_id": "sub_1"}),
         (("replay", "--state", "held", "--dry-run"), "POST /replays", (200, {"count": 1234}), {},
          {"state": "held", "dry_run": True}),
+        (("replay", "--source", "log", "--since", "2026-11-20", "--event-type", "a.*", "--filters",
+          '[{"prefix": {"subject": "u"}}]'), "POST /replays", REPLAYED, {},
+         {"source": "log", "since": "2026-11-20T00:00:00Z", "event_types": ["a.*"],
+          "filters": [{"prefix": {"subject": "u"}}]}),
+        (("replay", "--source", "log", "--from-offset", "0:12", "--from-offset", "1:7", "--to-offset", "0:40",
+          "--dry-run"), "POST /replays", (200, bodies.estimate()), {},
+         {"source": "log", "offsets": {"from": {"0": 12, "1": 7}, "to": {"0": 40}}, "dry_run": True}),
+        (("replays", "pause", REPLAY_ID), f"POST /replays/{REPLAY_ID}/pause", (200, bodies.replay(state="paused")), {},
+         None),
+        (("replays", "resume", REPLAY_ID), f"POST /replays/{REPLAY_ID}/resume", (200, bodies.replay()), {}, None),
+        (("jobs", "list", "--kind", "replay", "--state", "running"), "GET /jobs", listed(bodies.job()),
+         {"kind": "replay", "state": "running"}, None),
+        (("jobs", "show", REPLAY_ID), f"GET /jobs/{REPLAY_ID}", (200, bodies.job()), {}, None),
+        (("events", "list", "--outcome", "unwanted", "--since", "2026-11-20"), "GET /events", listed(bodies.event()),
+         {"outcome": "unwanted", "since": "2026-11-20T00:00:00Z", "order": "desc"}, None),
+        (("events", "list", "--never-delivered", "--since", "2026-11-20"), "GET /events", listed(bodies.event()),
+         {"outcome": "never_delivered", "since": "2026-11-20T00:00:00Z", "order": "desc"}, None),
         (("replays", "list"), "GET /replays", listed(bodies.replay()), {}, None),
         (("replays", "show", REPLAY_ID), f"GET /replays/{REPLAY_ID}", (200, bodies.replay()), {}, None),
         (("replays", "show", REPLAY_ID, "--items", "failed"), f"GET /replays/{REPLAY_ID}/items", listed(),
@@ -133,6 +150,40 @@ def test_a_replay_of_everything_by_accident_is_refused(standin_api: StandIn) -> 
     assert ran.code == 2
     assert "say which: --state failed" in ran.err
     assert standin_api.asked == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("replay", "--source", "log"), "say --since, or --from-offset"),
+        (("replay", "--source", "log", "--since", "1d", "--from-offset", "0:1"), "say --since, or --from-offset"),
+        (("replay", "--source", "log", "--from-offset", "0-1"), "write PARTITION:OFFSET"),
+        (("replay", "--source", "log", "--since", "1d", "--filters", "{"), "is no JSON"),
+        (("events", "list", "--outcome", "unwanted"), "goes with --since"),
+        (("events", "list", "--never-delivered", "--outcome", "unwanted"), "not both"),
+    ],
+)
+def test_what_does_not_go_together_is_said_before_anybody_is_asked(
+    arguments: tuple[str, ...], says: str, standin_api: StandIn
+) -> None:
+    ran = hookline(*arguments, **standin_api.env)
+    assert ran.code == 2
+    assert says in ran.err
+    assert standin_api.asked == []
+
+
+def test_an_estimate_says_how_much_of_what_and_from_where(standin_api: StandIn) -> None:
+    standin_api.answers["POST /replays"] = 200, bodies.estimate()
+    out = hookline("replay", "--source", "log", "--since", "1d", "--dry-run", **standin_api.env).out
+    for says in ("about 5,000", "3.7 MB", "0:00:50 at least", "Kafka 4,200, stored bodies 700", "user.created"):
+        assert says in out
+
+
+def test_a_replay_that_ended_early_did_not_arrive(standin_api: StandIn) -> None:
+    ended = bodies.replay(state="completed", total=5, succeeded=5, error="the subscription was deleted")
+    standin_api.answers[f"GET /replays/{REPLAY_ID}"] = 200, ended
+    ran = hookline("replays", "show", REPLAY_ID, "--watch", **standin_api.env)
+    assert (ran.code, "the subscription was deleted" in ran.out) == (1, True)
 
 
 @pytest.mark.parametrize(

@@ -182,3 +182,53 @@ def test_lines_are_numbered_and_none_is_held_that_is_too_long(
 def test_counts_say_what_is_known(counts: Counts, text: str, whole: bool) -> None:
     assert str(counts) == text
     assert counts.all_published is whole
+
+
+@pytest.mark.kafka
+def test_a_file_of_events_is_published_and_its_bad_lines_are_named(
+    topics: dict[str, str], bootstrap: str, tmp_path: Path
+) -> None:
+    organization = f"org_{uuid4().hex}"
+    cloud = {"specversion": "1.0", "id": "1", "source": "/s", "type": "user.created", "data": {"id": "c"}}
+    lines: list[object] = [
+        {"type": "user.created", "data": {"id": "a"}, "key": "a", "id": "mine"},
+        {"type": "user.created"},
+        {"type": "user.created", "data": {}, "unknown": 1},
+        {"type": 5, "data": {}},
+        5,
+        {**cloud, "time": "now"},
+        {**cloud, "time": "2026-01-31T12:00:00Z"},
+        cloud,
+        cloud,
+    ]
+    file = tmp_path / "events.ndjson"
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    ran = hookline("publish", "--file", str(file), "--organization", organization, "--json", **topics)
+    assert ran.code == ExitCode.FAILED
+    problems = [line.split(": ")[:2] for line in ran.err.splitlines()]
+    assert problems[:-1] == [
+        ["line 2", "/data"], ["line 3", "/unknown"], ["line 4", "/type"],
+        ["line 5", "must be a JSON object with type and data, or a CloudEvent"], ["line 6", "/time"],
+    ]  # fmt: skip
+    assert ran.err.splitlines()[-1] == "hookline: Kafka has 4 of 9 events; lines that do not hold: 5"
+    ids = {line["line"]: line["id"] for line in map(json.loads, ran.out.splitlines())}
+    assert ids[8] == ids[9] != ids[7]  # one source, one id: one event, however often it is sent
+    events = {event.id: event for event in events_of(bootstrap, organization, count=4)}
+    assert {events[ids[number]].source_id for number in (7, 8)} == {"1"}
+    assert (events[ids[1]].key, events[ids[1]].source_id) == ("a", "mine")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--file", "events.ndjson"), "cannot read"),
+        (("user.created", "--file", "x"), "TYPE does not go with --file"),
+        (("--file", "x", "--key", "k"), "--key does not go with --file"),
+        (("user.created",), "--data"),
+        (("--data", "{}"), "TYPE"),
+    ],
+)
+def test_what_does_not_go_together_is_said(arguments: tuple[str, ...], words: str) -> None:
+    ran = hookline("publish", *arguments, KAFKA_BOOTSTRAP_SERVERS=NOWHERE)
+    assert ran.code == 2
+    assert words in ran.err

@@ -77,6 +77,26 @@ def test_how_a_subscription_is_sent_to_is_changed_and_taken_back(real_api: dict[
 
 
 @pytest.mark.postgres
+def test_filters_are_given_as_objects_or_expressions_shown_and_taken_away(real_api: dict[str, str]) -> None:
+    added = hookline(
+        *ADD, "--event-type", "*", "--filter", '{"prefix": {"source": "/s/"}}', "--filter",
+        '{"not": {"exact": {"a": "b"}}}',
+        "--json", **real_api,
+    )  # fmt: skip
+    body = json.loads(added.out)
+    assert body["filters"] == [{"prefix": {"source": "/s/"}}, {"not": {"exact": {"a": "b"}}}]
+    shown = hookline("subscriptions", "show", body["id"], **real_api).out
+    assert '{"prefix":{"source":"/s/"}}' in shown
+    assert "filters failed" not in shown
+    change = ("subscriptions", "change", body["id"])
+    changed = json.loads(hookline(*change, "--filter", "data.amount > 100", "--json", **real_api).out)
+    assert changed["filters"] == [{"cel": "data.amount > 100"}]
+    assert json.loads(hookline(*change, "--filter", "default", "--json", **real_api).out)["filters"] == []
+    refused = hookline(*change, "--filter", "data.amount >", **real_api)
+    assert (refused.code, "--filter: line 1, column 14" in refused.complaint) == (2, True)
+
+
+@pytest.mark.postgres
 def test_subscriptions_are_disabled_enabled_and_given_other_secrets(real_api: dict[str, str]) -> None:
     first, second = (json.loads(hookline(*ADD, "--event-type", "*", "--json", **real_api).out) for _ in range(2))
     disabled = hookline("subscriptions", "disable", first["id"], second["id"], **real_api)

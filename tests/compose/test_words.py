@@ -6,7 +6,8 @@ import pytest
 
 from api.deliveries.tables import DeliveryState
 from api.subscriptions.tables import SubscriptionState
-from compose.commands import options, sending, subscriptions
+from compose.commands import options, schemas, sending, subscriptions
+from schemas.catalogue import EventTypeState
 from schemas.records import OnExhaustion, Ordering, SignatureStyle
 
 
@@ -18,6 +19,7 @@ from schemas.records import OnExhaustion, Ordering, SignatureStyle
         (sending.Ordering, Ordering),
         (sending.OnExhaustion, OnExhaustion),
         (sending.Style, SignatureStyle),
+        (schemas.State, EventTypeState),
     ],
 )
 def test_options_take_the_words_of_the_api(ours: type[StrEnum], theirs: type[StrEnum]) -> None:

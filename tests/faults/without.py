@@ -17,7 +17,6 @@ from typing import Any, Final
 def reports() -> None:
     """The API answers 202 at once, before Kafka has the event, and batches for half a second as fast producers do."""
     from api.events import publishing
-    from producers import publisher
     from producers import records as producer_module
 
     make = producer_module.RecordProducer
@@ -25,13 +24,12 @@ def reports() -> None:
     def batching(*arguments: Any, **settings: Any) -> Any:
         return make(*arguments, **{**settings, "linger_ms": 500})
 
-    async def publish(self: Any, event: Any, traceparent: str | None) -> Any:
-        self._enter()
-        self._publisher.publish_event(event, traceparent=traceparent, on_published=self._leave)
-        return event.id
+    async def publish_all(self: Any, events: Any) -> Any:
+        self.begin(events)
+        return [None] * len(events)
 
-    _replace(publisher, "RecordProducer", batching)
-    _replace(publishing.EventPublishing, "publish", publish)
+    _replace(publishing, "RecordProducer", batching)
+    _replace(publishing.EventPublishing, "publish_all", publish_all)
 
 
 def all_copies() -> None:

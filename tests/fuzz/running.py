@@ -21,8 +21,9 @@ from tests.fuzz.serving import served
 # What an id in a path names, by the part before it, as `tests/api/isolation/things.py` calls it.
 COLLECTIONS = {
     "api-tokens": "token", "applications": "application", "deliveries": "delivery", "event-types": "event_type",
-    "events": "event", "invitations": "invitation", "members": "member", "organizations": "organization",
-    "quarantine": "quarantine", "replays": "replay", "roles": "role", "subscriptions": "subscription", "users": "user",
+    "events": "event", "invitations": "invitation", "jobs": "replay", "members": "member",
+    "organizations": "organization", "quarantine": "quarantine", "replays": "replay", "roles": "role",
+    "subscriptions": "subscription", "users": "user",
 }  # fmt: skip
 TOPICS = [topics.EVENTS, topics.DELIVER, topics.REPLAY]
 

@@ -6,13 +6,16 @@ from typing import Final
 import orjson
 
 from processors.turn import Kept, Turn
+from schemas.filters import checked_filters
 from schemas.ids import (
+    EventId,
     OrganizationId,
     SubscriptionId,
     delivery_id_of,
     new_event_id,
     new_subscription_id,
 )
+from schemas.json_values import Json
 from schemas.records import Delivery, Event, Position, Subscription
 from schemas.sealing import HEADERS_PURPOSE, SECRET_PURPOSE, new_master_key, sealer_of
 
@@ -20,6 +23,14 @@ KEY: Final = b"a signing key of 32 bytes, no less"[:32]
 MASTER_KEY: Final = new_master_key()
 SEALER: Final = sealer_of(MASTER_KEY)
 ORGANIZATION: Final = OrganizationId("org_1")
+
+
+class Noted(list[tuple[SubscriptionId, EventId, str]]):
+    """Hears of filters that fail: of whose, about which event, why."""
+
+    def note(self, subscription: Subscription, event: Event, error: str) -> None:
+        """Take note."""
+        self.append((subscription.id, event.id, error))
 
 
 def turn(
@@ -65,6 +76,7 @@ def subscription(
     enabled: bool = True,
     timeout_ms: int = 5000,
     disabled_reason: str | None = None,
+    filters: Json = None,
 ) -> Subscription:
     """Return a subscription; it has a fresh id unless one is given."""
     own = identifier or new_subscription_id()
@@ -84,6 +96,7 @@ def subscription(
         timeout_ms=timeout_ms,
         updated_at=datetime.now(UTC),
         disabled_reason=disabled_reason,
+        filters=None if filters is None else checked_filters(filters),
     )
 
 

@@ -11,7 +11,7 @@ from processors.app import MOST_POLLED, TOPICS, instance_id, new_app, raw_topic
 from processors.errors import WorkerError
 from processors.settings import LONGEST_TIMEOUT, WorkerSettings
 from producers.settings import KafkaSettings
-from schemas.topics import DELIVER, EVENTS, REPLAY
+from schemas.topics import DELIVER, EVENTS
 
 KAFKA = KafkaSettings(bootstrap_servers="127.0.0.1:1, localhost:2")
 
@@ -47,7 +47,7 @@ def test_one_more_topic_makes_another_member() -> None:
 
 
 def test_a_member_keeps_its_name_over_restarts() -> None:
-    assert instance_id(settings()) == instance_id(settings(), (REPLAY, DELIVER, EVENTS))
+    assert instance_id(settings()) == instance_id(settings(), tuple(reversed(TOPICS)))
     assert new_app(settings(), KAFKA).conf.consumer_group_instance_id == instance_id(settings())
 
 

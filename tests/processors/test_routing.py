@@ -158,7 +158,7 @@ async def test_what_is_owed_is_on_kafka_when_routing_returns(bootstrap: str, pro
     for each in (wants, off, other, foreign):
         index.put(each)
     event = made.event()
-    await Router(index, producer, schedule_version="s1").route(
+    await Router(index, producer, schedule_version="s1", failures=made.Noted()).route(
         taken(encode(event), headers=[("x", b"y"), ("traceparent", TRACE.encode())])
     )
     keys = {each.id.encode() for each in (wants, off, other, foreign)}
@@ -194,7 +194,7 @@ async def test_whatever_a_publishers_clock_says_its_event_is_delivered_and_filed
     index.put(wants)
     index.put(off)
     event = event_of(made_then)
-    router = Router(index, producer, schedule_version="s1")
+    router = Router(index, producer, schedule_version="s1", failures=made.Noted())
     await router.route(taken(encode(event), appended_at=appended.timestamp()))
     (record,) = await records_on(bootstrap, DELIVER, lambda record: record.key() == wants.id.encode(), count=1)
     delivery = decode(Delivery, record.value())
@@ -212,7 +212,7 @@ async def test_a_timestamp_that_is_none_ends_no_worker(
     """A topic that the broker does not stamp has what clients wrote: -1 ms for nothing, the year 60000."""
     index, wants = SubscriptionIndex(), made.subscription()
     index.put(wants)
-    await Router(index, producer, schedule_version="s1").route(
+    await Router(index, producer, schedule_version="s1", failures=made.Noted()).route(
         taken(encode(event_of(made_then)), appended_at=timestamp_s)
     )
     (record,) = await records_on(bootstrap, DELIVER, lambda record: record.key() == wants.id.encode(), count=1)
@@ -227,7 +227,7 @@ async def test_another_clients_odd_traceparent_goes_no_further(
     index, wants = SubscriptionIndex(), made.subscription()
     index.put(wants)
     event = taken(encode(made.event()), headers=[("traceparent", trace)])
-    await Router(index, producer, schedule_version="s1").route(event)
+    await Router(index, producer, schedule_version="s1", failures=made.Noted()).route(event)
     (record,) = await records_on(bootstrap, DELIVER, lambda record: record.key() == wants.id.encode(), count=1)
     assert decode(Delivery, record.value()).traceparent is None
 
@@ -245,7 +245,7 @@ async def test_what_nobody_can_read_is_quarantined_byte_for_byte(bootstrap: str,
         b"bad-data": encode(made.event(data=b"[]")),
     }
     keys = {name + b"-" + made.event().id.encode(): value for name, value in bad.items()}
-    router = Router(index, producer, schedule_version="s1")
+    router = Router(index, producer, schedule_version="s1", failures=made.Noted())
     for key, value in keys.items():
         await router.route(taken(value, key=key, headers=[("mine", b"kept")]))
     found = await records_on(bootstrap, QUARANTINE, lambda record: record.key() in keys, count=len(keys))
@@ -275,7 +275,9 @@ async def test_what_is_too_large_for_a_topic_is_quarantined_and_ends_no_worker(
     index.put(wants)
     offset = int(wants.id[-12:], 16)  # this record's own
     at = replace(AT, offset=offset)
-    await Router(index, producer, schedule_version="s1").route(replace(taken(value), position=at))
+    await Router(index, producer, schedule_version="s1", failures=made.Noted()).route(
+        replace(taken(value), position=at)
+    )
 
     def ours(record: Message) -> bool:
         return ("__connect.errors.offset", str(offset).encode()) in (record.headers() or [])

@@ -23,7 +23,7 @@ from schemas.headers import (
 from schemas.records import Delivery, Event, Position
 from tests.schemas.drawn import moments, plain
 
-EVENT: Event = replace(plain(Event), type="user.created", key=None)
+EVENT: Event = replace(plain(Event), type="user.created", key=None, source=None)
 DELIVERY: Delivery = replace(plain(Delivery), attempt=2, schedule_version="abc", traceparent=None)
 TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"  # W3C Trace Context's own example
 
@@ -38,6 +38,10 @@ def test_an_event_carries_cloudevents_attributes() -> None:
         ("ce_time", b"2026-11-21T00:00:00+00:00"),
         ("hookline_organization", b"x"),
     ]
+
+
+def test_an_event_that_has_a_source_of_its_own_says_that() -> None:
+    assert ("ce_source", b"/orders") in event_headers(replace(EVENT, source="/orders"), source="/billing")
 
 
 def test_an_events_key_is_its_subject_and_its_trace_goes_along() -> None:

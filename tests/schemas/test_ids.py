@@ -16,6 +16,7 @@ from schemas.ids import (
     SubscriptionId,
     append_time_of,
     delivery_id_of,
+    event_id_of,
     filed_at,
     is_organization_id,
     is_time_ordered,
@@ -210,3 +211,32 @@ def test_names_an_organization(text: str) -> None:
 @pytest.mark.parametrize("text", ["", "a" * 101, "_a", ".", "-a", "a b", "a\n", "a/b", "ü", "a\x00", "a|b", "a,b"])
 def test_names_no_organization(text: str) -> None:
     assert not is_organization_id(text)
+
+
+def test_an_event_that_is_read_twice_has_one_id() -> None:
+    said = NOW - timedelta(hours=1)
+    found = event_id_of("org_1", "/billing", "a-1", said_at=said, appended_at=NOW)
+    assert is_time_ordered(found, "evt")
+    assert made_at(found) == said
+    assert event_id_of("org_1", "/billing", "a-1", said_at=said, appended_at=NOW + timedelta(hours=9)) == found
+    others = [("org_2", "/billing", "a-1"), ("org_1", "/other", "a-1"), ("org_1", "/billing", "a-2")]
+    assert len({found, *(event_id_of(*other, said_at=said, appended_at=NOW) for other in others)}) == 4
+
+
+@pytest.mark.parametrize("said_at", [None, NOW - timedelta(days=4), NOW + timedelta(days=3)])
+def test_an_event_without_a_usable_time_has_one_id_a_day(said_at: datetime | None) -> None:
+    midnight = datetime(2026, 11, 21, tzinfo=UTC)
+    found, last, next_day = (
+        event_id_of("org_1", "/billing", "a-1", said_at=said_at, appended_at=at)
+        for at in (NOW, midnight + timedelta(days=1) - MILLISECOND, midnight + timedelta(days=1))
+    )
+    assert made_at(found) == midnight
+    assert last == found
+    assert next_day != found
+
+
+@given(moments.filter(lambda at: datetime(1970, 2, 1, tzinfo=UTC) < at < datetime(9999, 1, 1, tzinfo=UTC)))
+def test_a_worker_that_was_away_for_days_files_it_under_the_same_delivery(appended_at: datetime) -> None:
+    event_id = event_id_of("org_1", "/", "1", said_at=appended_at - timedelta(days=3), appended_at=appended_at)
+    read = (appended_at, appended_at + timedelta(days=3, hours=23))
+    assert len({delivery_id_of(event_id, SubscriptionId("sub_1"), appended_at=at) for at in read}) == 1

@@ -4,6 +4,7 @@ import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
+from http import HTTPStatus
 from typing import Any
 
 import orjson
@@ -97,7 +98,11 @@ def test_what_would_arrive_changed_is_refused_with_a_pointer(value: object, poin
 
 
 @pytest.mark.parametrize(
-    "value", [(1 << 64) - 1, -(1 << 63), 1.5, True, None, "ü😀", "\x7f\n", (1, 2), nested(DEEPEST)]
+    "value",
+    [
+        *((1 << 64) - 1, -(1 << 63), 1.5, True, None, "ü😀", "\x7f\n", (1, 2), nested(DEEPEST)),
+        HTTPStatus.OK,  # an int that is not of the class int: `in range(…)` would count to it
+    ],
 )
 def test_the_edges_of_what_json_carries_pass(value: object) -> None:
     check_json(value, pointer="")

@@ -25,6 +25,10 @@ TYPES = list(catalogue())
         ("user.*", "auth.login", False),
         ("a.b.*", "a.b.c", True),
         ("a.b.*", "a.c", False),
+        ("**", "user.created", True),  # the same as one star
+        ("user.**", "user.created.again", True),
+        ("user.**", "user", False),
+        ("user.**", "users.created", False),
         ("user.created", "USER.CREATED", False),
     ],
 )
@@ -32,7 +36,9 @@ def test_takes(pattern: str, event_type: str, taken: bool) -> None:
     assert matches(pattern, event_type) == taken
 
 
-@pytest.mark.parametrize("pattern", ["*", "user.*", "user.created", "hookline.test", "mfa.recovery_codes_generated"])
+@pytest.mark.parametrize(
+    "pattern", ["*", "**", "user.*", "user.**", "user.created", "hookline.test", "mfa.recovery_codes_generated"]
+)
 def test_a_pattern_that_can_match_is_kept_as_it_is(pattern: str) -> None:
     assert checked_pattern(pattern, TYPES) == pattern
 
@@ -40,7 +46,19 @@ def test_a_pattern_that_can_match_is_kept_as_it_is(pattern: str) -> None:
 @pytest.mark.parametrize(
     "pattern",
     [
-        *("", "user", "user.*.*", "*.created", "user.c*", "**", "user.", ".user", "user..created", "User.created"),
+        *(
+            "",
+            "user",
+            "user.*.*",
+            "*.created",
+            "user.c*",
+            "***",
+            "user.***",
+            "user.",
+            ".user",
+            "user..created",
+            "User.created",
+        ),
         *("user.created\n", " user.created", "user.created ", "user.creat", "users.*", "user.created.*", "üser.*"),
         *("user/created", "a." * 100 + "b", "*\n", "user.*\x00", "hookline", "nothing.*"),
     ],
@@ -54,7 +72,7 @@ def test_a_pattern_that_matches_nothing_is_refused_in_one_line(pattern: str) -> 
 
 @given(st.sampled_from(TYPES))
 def test_every_type_is_taken_by_its_name_its_family_and_the_star(event_type: str) -> None:
-    for pattern in (event_type, f"{event_type.partition('.')[0]}.*", "*"):
+    for pattern in (event_type, f"{event_type.partition('.')[0]}.*", f"{event_type.partition('.')[0]}.**", "*", "**"):
         assert matches(checked_pattern(pattern, TYPES), event_type)
 
 
@@ -78,4 +96,10 @@ def test_the_patterns_that_take_a_type_are_those_that_match_it(pattern: str, eve
 
 
 def test_a_type_of_a_million_dots_is_taken_by_no_more_patterns_than_may_be() -> None:
-    assert len(list(patterns_taking("a." * 1_000_000))) < LONGEST_PATTERN
+    assert len(list(patterns_taking("a." * 1_000_000))) <= LONGEST_PATTERN + 2
+
+
+@pytest.mark.parametrize("pattern", ["organization.*.created", "*.created", "**.created", "user.*.*"])
+def test_a_star_before_the_end_is_refused_with_what_says_it(pattern: str) -> None:
+    with pytest.raises(InvalidInput, match=r"such as \{.suffix"):
+        checked_pattern(pattern, TYPES)

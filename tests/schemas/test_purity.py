@@ -26,8 +26,10 @@ def brought_along(module: str, *suspects: str) -> list[str]:
         *(
             "addresses",
             "catalogue",
+            "checking",
             "codec",
             "envelope",
+            "filters",
             "header_names",
             "headers",
             "ids",

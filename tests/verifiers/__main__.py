@@ -1,6 +1,6 @@
-"""`make verifiers`: libraries of JavaScript and Go judge signatures and the OAuth server; ends with how many passed.
+"""`make verifiers`: others' libraries judge signatures, the OAuth server, AsyncAPI and what services publish.
 
-Their packages are locked by hash (package-lock.json, go.sum) and fetched into .tools.
+It ends with how many passed. Their packages are locked by hash (package-lock.json, go.sum) and fetched into .tools.
 """
 
 import json
@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, cast
 
-from tests.verifiers import oauth, pages, python
+from tests.verifiers import asyncapi, oauth, pages, python, services
 from tests.verifiers.cases import Case, as_json, of_this_moment, published, recorded
 
 HERE: Final = Path(__file__).parent
@@ -82,9 +82,13 @@ def main() -> int:
         for case, verdict in zip(cases, verdicts_of(cases), strict=True):
             print(f"{language:16}  {case.judged_by(verdict)}")
             failed, passed = failed + (verdict is not case.accepted), passed + (verdict is case.accepted)
-    for flow, went_well in oauth.judged(TOOLS / "javascript", _tool("node")).items():
-        print(f"oauth4webapi      {'ok' if went_well else 'FAILED'}  {flow}")
-        failed, passed = failed + (not went_well), passed + went_well
+    for what, is_so in asyncapi.judged(TOOLS / "javascript").items():
+        print(f"@asyncapi/specs   {'ok' if is_so else 'FAILED'}  {what}")
+        failed, passed = failed + (not is_so), passed + is_so
+    for name, judged in (("oauth4webapi", oauth.judged), ("kafkajs", services.judged)):
+        for flow, went_well in judged(TOOLS / "javascript", _tool("node")).items():
+            print(f"{name:16}  {'ok' if went_well else 'FAILED'}  {flow}")
+            failed, passed = failed + (not went_well), passed + went_well
     print(f"{passed} passed, {failed} failed")
     return 1 if failed else 0
 

@@ -10,7 +10,6 @@ import pytest
 from confluent_kafka import Consumer
 
 from producers.settings import KafkaSettings
-from schemas.catalogue import catalogue
 from schemas.records import Event
 from tests.api.conftest import NO_DATABASE_URL, client_of, settings_of
 from tests.api.events.reading import next_of
@@ -172,12 +171,3 @@ async def test_a_topic_that_is_not_there_is_503_and_no_false_202(
         started = time.monotonic()
         problem_of(await api.post(PATH, json=MINIMAL), 503)
         assert time.monotonic() - started < 10
-
-
-async def test_the_catalogue_is_listed_with_schemas_and_examples(bare_api: httpx.AsyncClient) -> None:
-    page = (await bare_api.get("/api/v1/event-types")).json()
-    assert [item["name"] for item in page["data"]] == list(catalogue())
-    assert (page["next_cursor"], page["has_more"]) == (None, False)
-    for item in page["data"]:
-        assert set(item) == {"name", "category", "description", "schema", "example"}
-        assert (await bare_api.get(f"/api/v1/event-types/{item['name']}")).json() == item

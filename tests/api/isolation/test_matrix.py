@@ -40,7 +40,7 @@ BODIES: dict[str, Any] = {
 NOTHING_OF_ONES_OWN = {"revoke_consent", "revoke_session", "withdraw_application_approval"}
 SHOWING = {  # lists that must show what is there, else that nothing foreign is in them would prove nothing
     "list_api_tokens", "list_applications", "list_audit_entries", "list_deliveries", "list_events", "list_invitations",
-    "list_members", "list_replays", "list_roles", "list_subscriptions", "list_users",
+    "list_jobs", "list_members", "list_replays", "list_roles", "list_subscriptions", "list_users",
 }  # fmt: skip
 ENDS_THE_SESSION = {"sign_out"}  # of the caller itself: asked last
 

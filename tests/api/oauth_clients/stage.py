@@ -9,8 +9,9 @@ import asyncpg
 import httpx
 
 from compose.children import free_port
-from tests.api.conftest import NO_KAFKA, TOKEN, settings_of
+from tests.api.conftest import TOKEN, settings_of
 from tests.api.oauth_clients.person import Person
+from tests.api.running import NO_KAFKA
 from tests.fuzz.serving import served
 
 REDIRECT_URI = "http://127.0.0.1:9/callback"  # nobody has to be there: the person stops before it

@@ -33,7 +33,7 @@ from schemas.ids import (
     new_event_id,
     new_subscription_id,
 )
-from schemas.records import Attempt, AttemptState, Delivery, Event, Position
+from schemas.records import Attempt, AttemptState, Delivery, Event, FilterErrors, Position
 
 PARTITIONS = 2
 ORGANIZATION = OrganizationId("org_1")
@@ -68,7 +68,7 @@ class Stage:
         self.kafka = {"bootstrap.servers": bootstrap}
         self.database_url = database_url
         self.prefix = prefix or f"projector-{uuid.uuid4().hex[:8]}"
-        names = ("events", "deliver", "replay", "attempts", "quarantine", "behind")
+        names = ("events", "deliver", "replay", "attempts", "quarantine", "behind", "filter_errors")
         self.topics = Topics(**{name: f"{self.prefix}.{name}" for name in names})
         self.producer = Producer({**self.kafka, "linger.ms": 5, "partitioner": "murmur2_random"})
 
@@ -103,6 +103,8 @@ class Stage:
                 self.put_raw(topic, encode(record), key=record.subscription_id, headers=delivery_headers(record))
             elif isinstance(record, Attempt):
                 self.put_raw(self.topics.attempts, encode(record), key=record.subscription_id)
+            elif isinstance(record, FilterErrors):
+                self.put_raw(self.topics.filter_errors, encode(record), key=record.subscription_id)
             else:
                 assert isinstance(record, Event)
                 self.put_raw(self.topics.events, encode(record), key=record.key or record.id)

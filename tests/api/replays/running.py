@@ -17,6 +17,7 @@ from producers.settings import KafkaSettings
 from schemas.codec import decode
 from schemas.ids import OrganizationId, new_replay_id
 from schemas.records import Delivery
+from schemas.topics import EVENTS
 from tests.api.conftest import settings_of
 from tests.api.replays.logged import Log
 
@@ -34,9 +35,10 @@ class Arrival:
 
 
 @asynccontextmanager
-async def running(url: str, bootstrap: str) -> AsyncIterator[ReplayRunner]:
+async def running(url: str, bootstrap: str, *, events_topic: str = EVENTS) -> AsyncIterator[ReplayRunner]:
     """Run a runner; it has ended, without an error, when the block has."""
-    runner = ReplayRunner(settings_of(url), KafkaSettings(bootstrap_servers=bootstrap), patience_s=1.0)
+    kafka = KafkaSettings(bootstrap_servers=bootstrap)
+    runner = ReplayRunner(settings_of(url), kafka, patience_s=1.0, events_topic=events_topic)
     task = asyncio.create_task(runner.run())
     try:
         yield runner

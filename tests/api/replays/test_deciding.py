@@ -3,10 +3,13 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import orjson
 import pytest
 
-from api.replays.deciding import Logged, Turn, decided, is_being_sent
+from api.replays.deciding import Logged, Turn, Version, decided, is_being_sent
+from api.replays.tables import Transformation
 from schemas.ids import DeliveryId, EventId, OrganizationId, ReplayId, SubscriptionId
+from schemas.payloads import PayloadSource, payload_of
 from schemas.records import Delivery, Position
 from schemas.topics import EVENTS
 
@@ -37,6 +40,9 @@ TURN = Turn(
     logged=LOGGED,
     subscription_version=5,
     subscription_enabled=True,
+    original=Version(2, None),
+    current=Version(3, '{"shape":"thin"}'),
+    wanted=Transformation.ORIGINAL,
 )
 LATER, SOON, LONG_AGO = NOW + timedelta(hours=1), NOW + timedelta(seconds=0.5), NOW - timedelta(hours=1)
 
@@ -62,6 +68,52 @@ def test_it_is_sent_as_it_was_in_a_round_of_the_replays_own() -> None:
         transformation_version=2,
         traceparent="00-1-2-01",
     )
+
+
+FULL_BODY = orjson.dumps(
+    {
+        "id": "evt_1",
+        "type": "user.created",
+        "created_at": "2026-11-19T12:00:00Z",
+        "organization_id": "org_1",
+        "data": {"id": "u1"},
+        "previous": None,
+        "metadata": {},
+    }
+)
+SHAPES = {0: None, 2: '{"shape":"timestamp"}', 3: '{"shape":"thin"}'}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "original", "version"),
+    [
+        ("original", 2, 2),
+        ("original", 0, 0),
+        ("original", None, 3),  # it was held without a body, or nobody keeps the version: as it would be sent now
+        ("current", 2, 3),
+        ("current", 0, 3),
+        ("current", None, 3),
+    ],
+)
+def test_its_body_is_the_original_one_or_todays(wanted: str, original: int | None, version: int) -> None:
+    turn = replace(
+        TURN,
+        logged=replace(LOGGED, body=FULL_BODY),
+        original=None if original is None else Version(original, SHAPES[original]),
+        wanted=Transformation(wanted),
+    )
+    delivery = decided(turn, now=NOW).delivery
+    assert delivery is not None
+    assert delivery.transformation_version == version
+    source = PayloadSource.stored(FULL_BODY, None)
+    assert delivery.body == payload_of(SHAPES[version]).body(source, delivery_id=DeliveryId("dlv_1"))
+    assert (delivery.body == FULL_BODY) == (version == 0)
+
+
+def test_what_no_body_can_be_made_of_is_skipped() -> None:
+    decision = decided(replace(TURN, wanted=Transformation.CURRENT), now=NOW)  # {} is no event's
+    assert (decision.state, decision.delivery) == ("skipped", None)
+    assert "no body can be made" in str(decision.detail)
 
 
 @pytest.mark.parametrize(

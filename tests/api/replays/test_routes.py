@@ -64,6 +64,7 @@ async def test_a_replay_is_accepted_with_what_was_asked_for(api: httpx.AsyncClie
     assert body == {
         "id": body["id"],
         "state": "pending",
+        "source": "deliveries",
         "is_retry": False,
         "filter": {
             "subscription_id": subscription_id,
@@ -71,12 +72,18 @@ async def test_a_replay_is_accepted_with_what_was_asked_for(api: httpx.AsyncClie
             "state": "held",
             "since": "2026-11-20T09:00:00Z",
             "until": "2026-11-20T10:00:00.500000Z",
+            "offsets": None,
+            "filters": None,
         },
         "rate_per_s": 20.0,
+        "payload": "original",
         **dict.fromkeys(("total", "sent", "succeeded", "failed", "held", "skipped", "cancelled"), 0),
         "created_at": body["created_at"],
         "started_at": None,
+        "paused_at": None,
         "finished_at": None,
+        "log": None,
+        "error": None,
     }
     assert (await api.get(response.headers["location"])).json() == body
 

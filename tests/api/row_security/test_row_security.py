@@ -32,7 +32,7 @@ CLOSED = {  # what no request bound to an organization reads: the quarantine, an
     "oauth_codes", "oauth_refresh_tokens", "oauth_revoked_tokens", "oauth_signing_keys", "quarantine",
 }  # fmt: skip
 BELONGS_BY = {"organizations": "id", "replay_items": "replay_id", "user_links": "user_id"}  # else organization_id
-APPEND_ONLY = {"audit_log", "events", "mails"}  # no UPDATE, no DELETE
+APPEND_ONLY = {"audit_log", "events", "mails", "transformations"}  # no UPDATE, no DELETE
 
 
 @pytest_asyncio.fixture

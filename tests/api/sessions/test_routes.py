@@ -75,7 +75,9 @@ async def test_signing_out_ends_the_session_and_takes_its_cookie_back(api: httpx
         assert (await elsewhere.get(f"{SESSIONS}/current")).status_code == 200
     name, data, _ = (await told_of(shared_url, user["id"]))[-1]
     assert (name, data) == ("auth.logout", {"user_id": user["id"], "session_id": body["session"]["id"]})
-    rows = await query(shared_url, "SELECT action FROM audit_log WHERE target_id = $1 ORDER BY id", body["session"]["id"])
+    rows = await query(
+        shared_url, "SELECT action FROM audit_log WHERE target_id = $1 ORDER BY id", body["session"]["id"]
+    )
     assert [row["action"] for row in rows] == ["auth.login", "sign_out"]
 
 

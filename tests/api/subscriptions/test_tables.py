@@ -10,11 +10,13 @@ from schemas.patterns import matches
 @pytest.mark.parametrize(
     ("named", "patterns"),
     [
-        ("user.created", {"*", "user.created", "user.*"}),
-        ("user.*", {"*", "user.*"}),
-        ("a.b.c", {"*", "a.b.c", "a.*", "a.b.*"}),
-        ("a.b.*", {"*", "a.b.*", "a.*"}),
-        ("*", {"*"}),
+        ("user.created", {"*", "**", "user.created", "user.*", "user.**"}),
+        ("user.*", {"*", "**", "user.*", "user.**"}),
+        ("user.**", {"*", "**", "user.*", "user.**"}),
+        ("a.b.c", {"*", "**", "a.b.c", "a.*", "a.**", "a.b.*", "a.b.**"}),
+        ("a.b.*", {"*", "**", "a.b.*", "a.b.**", "a.*", "a.**"}),
+        ("*", {"*", "**"}),
+        ("**", {"*", "**"}),
     ],
 )
 def test_patterns_that_take_a_type(named: str, patterns: set[str]) -> None:
@@ -23,6 +25,12 @@ def test_patterns_that_take_a_type(named: str, patterns: set[str]) -> None:
 
 @pytest.mark.parametrize("event_type", list(catalogue()))
 def test_they_are_exactly_those_that_match(event_type: str) -> None:
-    candidates = {"*", *catalogue(), *(f"{name.partition('.')[0]}.*" for name in catalogue())}
+    candidates = {
+        "*",
+        "**",
+        *(f"{name.partition('.')[0]}.**" for name in catalogue()),
+        *catalogue(),
+        *(f"{name.partition('.')[0]}.*" for name in catalogue()),
+    }
     matching = {pattern for pattern in candidates if matches(pattern, event_type)}
     assert set(patterns_that_take(event_type)) & candidates == matching

@@ -9,19 +9,34 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Final, Protocol
 
 import structlog
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, TopicPartition
 
-from producers.handover import Handover
 from schemas.codec import UnreadableRecord
 
-log = structlog.get_logger("processors.following")
+log = structlog.get_logger("producers.following")
 
 _BATCH: Final = 1000
 _POLL_S: Final = 0.05
 _ASK_TIMEOUT_S: Final = 5.0
+
+
+class Calls(Protocol):
+    """Where what was read is taken: on an event loop (`producers.handover.Handover`), or `Here`."""
+
+    def call(self, function: Callable[[], None]) -> None:
+        """Run `function`, soon or now; those of one thread in their order."""
+        ...
+
+
+class Here:
+    """Takes what was read in the thread that reads: for who has no event loop."""
+
+    def call(self, function: Callable[[], None]) -> None:
+        """Run it now."""
+        function()
 
 
 class TopicFollower:
@@ -31,12 +46,12 @@ class TopicFollower:
         self,
         topic: str,
         client_config: Mapping[str, str],
-        handover: Handover,
+        handover: Calls,
         *,
         take: Callable[[bytes, bytes | None], None],
         on_unreadable: Callable[[Message, UnreadableRecord], None],
     ) -> None:
-        """Prepare. `take` gets each record's key and value, on the loop.
+        """Prepare. `take` gets each record's key and value, where `handover` calls.
 
         When it raises UnreadableRecord, `on_unreadable` hears of it there, and the next record comes.
         """
@@ -54,7 +69,7 @@ class TopicFollower:
             }
         )
         self._stopping = threading.Event()
-        self._asked: list[asyncio.Future[None]] = []
+        self._asked: list[Callable[[], None]] = []
         self._asked_lock = threading.Lock()
         self._thread = threading.Thread(target=self._follow, name=f"follows-{topic}", daemon=True)
 
@@ -64,24 +79,41 @@ class TopicFollower:
         self._thread.start()
         await ready
 
+    def start_blocking(self, timeout_s: float) -> bool:
+        """Do the same without an event loop; return whether all was taken within the time. It goes on in any case."""
+        ready = threading.Event()
+        self._ask(ready.set)
+        self._thread.start()
+        return ready.wait(timeout_s)
+
     def caught_up(self) -> asyncio.Future[None]:
-        """Return a future that is done when everything was taken that is on the topic when this is called."""
-        future = asyncio.get_running_loop().create_future()
-        with self._asked_lock:
-            self._asked.append(future)
+        """Return a future that is done when everything was taken that is on the topic when this is called.
+
+        What is taken elsewhere than on the loop (`Here`) has no such future: only `start_blocking`.
+        """
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._ask(lambda: None if future.done() else future.set_result(None))
         return future
 
     async def stop(self) -> None:
         """Stop following."""
+        await asyncio.to_thread(self.close)
+
+    def close(self) -> None:
+        """Stop following, and wait for its thread."""
         self._stopping.set()
         if self._thread.ident is None:  # never started, so the thread does not close it
             self._consumer.close()
         else:
-            await asyncio.to_thread(self._thread.join)
+            self._thread.join()
+
+    def _ask(self, answer: Callable[[], None]) -> None:
+        with self._asked_lock:
+            self._asked.append(answer)
 
     def _follow(self) -> None:
         reached = self._assign_all()
-        answering: list[tuple[dict[int, int], asyncio.Future[None]]] = []
+        answering: list[tuple[dict[int, int], Callable[[], None]]] = []
         while not self._stopping.is_set():
             for message in self._consumer.consume(_BATCH, timeout=_POLL_S):
                 if message.error() is not None:
@@ -107,7 +139,7 @@ class TopicFollower:
             time.sleep(0.5)
         return {}
 
-    def _new_questions(self, reached: dict[int, int]) -> list[tuple[dict[int, int], asyncio.Future[None]]]:
+    def _new_questions(self, reached: dict[int, int]) -> list[tuple[dict[int, int], Callable[[], None]]]:
         with self._asked_lock:
             if not self._asked:
                 return []
@@ -119,17 +151,17 @@ class TopicFollower:
             with self._asked_lock:
                 self._asked += asked
             return []
-        return [(ends, future) for future in asked]
+        return [(ends, answer) for answer in asked]
 
     def _end_of(self, partition: int) -> int:
         low, high = self._consumer.get_watermark_offsets(TopicPartition(self._topic, partition), timeout=_ASK_TIMEOUT_S)
         return 0 if low == high else high
 
-    def _answer(self, ends: dict[int, int], future: asyncio.Future[None], reached: dict[int, int]) -> bool:
+    def _answer(self, ends: dict[int, int], answer: Callable[[], None], reached: dict[int, int]) -> bool:
         behind = [each for each, end in ends.items() if reached[each] < end and self._position(each) < end]
         if behind:
             return False
-        self._handover.call(lambda: None if future.done() else future.set_result(None))
+        self._handover.call(answer)
         return True
 
     def _position(self, partition: int) -> int:

@@ -1,0 +1,1 @@
+"""Event types: the catalogue, built in and an organization's own."""

@@ -1,0 +1,51 @@
+"""The event types that an organization defined, for the routes that show the catalogue. Every query takes its id."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from api.event_types import tables
+from api.event_types.tables import EventTypeRow
+from schemas.catalogue import BUILT_IN, Catalogue, EventType, EventTypeState, defined
+from schemas.ids import OrganizationId
+
+
+async def own_types(db: AsyncSession, organization_id: OrganizationId) -> Sequence[EventType]:
+    """Return what an organization defined, by name, in its newest version."""
+    return [event_type_in(row) for row in await tables.event_types_of(db, organization_id)]
+
+
+async def own_type(db: AsyncSession, organization_id: OrganizationId, name: str) -> EventType | None:
+    """Return an organization's own event type; None when it has none of this name."""
+    row = await own_row(db, organization_id, name)
+    return None if row is None else event_type_in(row)
+
+
+async def own_row(db: AsyncSession, organization_id: OrganizationId, name: str) -> EventTypeRow | None:
+    """Return the same as the table has it, with its revision."""
+    return None if "\x00" in name else await tables.event_type_of(db, organization_id, name)
+
+
+async def own_versions(db: AsyncSession, organization_id: OrganizationId, name: str) -> list[int]:
+    """Return the numbers of its versions, the newest first."""
+    return [row.version for row in await tables.versions_of(db, organization_id, name)]
+
+
+def event_type_in(row: EventTypeRow) -> EventType:
+    """Return the event type of a row, in its newest version and as it was written: without what was dropped."""
+    return defined(replace(tables.definition_of(row), schema=row.schema))
+
+
+async def catalogue_knowing(db: AsyncSession, organization_id: OrganizationId, name: str) -> Catalogue:
+    """Return a catalogue that has the event type that an organization means by `name`, if there is one.
+
+    It is for tests, so drafts and archived ones are as good as active ones.
+    """
+    if BUILT_IN.get(name) is not None:
+        return BUILT_IN
+    found = Catalogue()
+    own = await own_type(db, organization_id, name)
+    if own is not None:
+        found.put(replace(own, state=EventTypeState.ACTIVE))
+    return found

@@ -1,0 +1,1 @@
+"""Every long job of an organization in one view, whatever its kind."""

@@ -1,0 +1,122 @@
+"""From past events to deliveries: each is an item before it is sent, and its outcome is counted as any other's."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, cast
+
+import structlog
+from sqlalchemy import Row, text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from api.replays.choosing import Chosen
+from api.replays.deciding import Logged, Turn, Version, original_of
+from api.replays.filling import add_items
+from api.replays.log_reading import PastEvent
+from api.replays.shaping import full_body_of
+from api.replays.tables import ReplayRow, Transformation
+from api.replays.wanting import Wanting
+from schemas.errors import InvalidInput
+from schemas.ids import DeliveryId, ReplayId, delivery_id_of, made_at
+from schemas.records import FIRST_ROUND, Subscription
+
+log = structlog.get_logger("api.replays")
+
+_NEW: Final = "new"  # of a delivery that the log does not have: nothing is under way, nothing was sent
+
+# What the delivery is now, if it is there; items that were cancelled or have ended meanwhile are left out.
+_STANDING: Final = text("""
+SELECT w.delivery_id, d.state, d.round, d.due_at, d.last_attempt_at,
+    s.version AS subscription_version, s.enabled AS subscription_enabled,
+    coalesce(d.transformation_version, -1) AS transformation_version,
+    s.transformation_version AS current_version, CAST(s.payload AS text) AS current_payload,
+    t.version AS original_version, CAST(t.payload AS text) AS original_payload
+FROM unnest(CAST(:delivery_ids AS text[]), CAST(:ats AS timestamptz[]), CAST(:subscription_ids AS text[]))
+    AS w (delivery_id, at, subscription_id)
+JOIN replay_items i ON i.replay_id = :replay_id AND i.delivery_id = w.delivery_id AND i.state = 'queued'
+LEFT JOIN deliveries d ON d.id = w.delivery_id AND d.at = w.at
+LEFT JOIN subscriptions s ON s.id = w.subscription_id AND s.organization_id = :organization_id
+LEFT JOIN transformations t ON t.subscription_id = w.subscription_id AND t.version = d.transformation_version
+    AND t.organization_id = :organization_id
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """A past event, and a subscription that wants it."""
+
+    delivery_id: DeliveryId
+    past: PastEvent
+    subscription: Subscription
+
+
+def owed_by(past: PastEvent, wanting: Wanting) -> list[Owed]:
+    """Return what an event comes to in a replay."""
+    return [
+        Owed(delivery_id_of(past.event.id, each.id, appended_at=past.at), past, each) for each in wanting.wanting(past)
+    ]
+
+
+async def queue(db: AsyncSession, replay_id: str, owed: Sequence[Owed], *, now: datetime) -> None:
+    """Make items of what is owed; those that are there already stay as they are."""
+    chosen = {each.delivery_id: Chosen(each.delivery_id, each.subscription.id, each.past.event.id) for each in owed}
+    if chosen:
+        await add_items(db, replay_id, list(chosen.values()), now)
+
+
+async def turns_of(db: AsyncSession, replay: ReplayRow, owed: Sequence[Owed]) -> list[Turn]:
+    """Return what is to be decided, in the order of `owed`; what is no queued item any more is left out."""
+    given = {
+        "replay_id": replay.id,
+        "organization_id": replay.organization_id,
+        "delivery_ids": [each.delivery_id for each in owed],
+        "ats": [made_at(each.delivery_id) for each in owed],
+        "subscription_ids": [each.subscription.id for each in owed],
+    }
+    standing = {row.delivery_id: row for row in await db.execute(_STANDING, given)}
+    turns: dict[str, Turn] = {}
+    for each in owed:
+        if each.delivery_id in standing and each.delivery_id not in turns:
+            turns[each.delivery_id] = _turn_of(replay, each, standing[each.delivery_id])
+    return list(turns.values())
+
+
+def _turn_of(replay: ReplayRow, owed: Owed, row: Row[Any]) -> Turn:
+    return Turn(
+        replay_id=ReplayId(replay.id),
+        delivery_id=owed.delivery_id,
+        asked_at=replay.created_at,
+        logged=_logged(owed, row),
+        subscription_version=cast(int | None, row.subscription_version),
+        subscription_enabled=bool(row.subscription_enabled),
+        original=original_of(row.transformation_version, row.original_version, row.original_payload),
+        current=Version(row.current_version or 0, row.current_payload),
+        wanted=Transformation(replay.payload),
+    )
+
+
+def _logged(owed: Owed, row: Row[Any]) -> Logged | None:
+    past, event = owed.past, owed.past.event
+    try:
+        body = full_body_of(past)
+    except InvalidInput as error:  # another client's: routing put it into the quarantine
+        log.warning("replay.no_body", event_id=event.id, error=str(error))
+        return None
+    return Logged(
+        organization_id=event.organization_id,
+        subscription_id=owed.subscription.id,
+        event_id=event.id,
+        event_type=event.type,
+        state=_NEW if row.state is None else row.state,
+        round=FIRST_ROUND if row.round is None else row.round,
+        created_at=event.created_at,
+        due_at=past.at if row.due_at is None else row.due_at,
+        last_attempt_at=row.last_attempt_at,
+        key=event.key,
+        sequence=past.offset,
+        transformation_version=owed.subscription.transformation_version,
+        event_partition=past.partition,
+        event_offset=past.offset,
+        traceparent=past.traceparent,
+        body=body,
+    )

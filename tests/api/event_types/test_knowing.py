@@ -1,0 +1,110 @@
+"""Each API process knows organizations' own event types, as PostgreSQL has them."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+
+import asyncpg
+import httpx
+import pytest
+
+from api.errors import Unavailable
+from api.event_types.knowing import KnownEventTypes
+from schemas.catalogue import EventType, UnknownEventType
+from tests.api.conftest import NO_DATABASE_URL
+from tests.api.event_types.defining import CARRIER, PATH, STRING, define, schema
+
+pytestmark = pytest.mark.postgres
+
+
+@asynccontextmanager
+async def knowing(url: str) -> AsyncIterator[KnownEventTypes]:
+    """Run what another API process would, which has no part in the changes."""
+    known = KnownEventTypes(url)
+    task = asyncio.create_task(known.run())
+    try:
+        await asyncio.wait_for(known.tried.wait(), 10)
+        yield known
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def relay(url: str) -> None:
+    """Stand for the relay: what waits for Kafka is there."""
+    connection = await asyncpg.connect(url)
+    await connection.execute("DELETE FROM outbox WHERE topic = 'hookline.event-types'")
+    await connection.close()
+
+
+async def until(holds: Callable[[], bool], *, within_s: float = 2.0) -> None:
+    async with asyncio.timeout(within_s):
+        while not holds():  # noqa: ASYNC110 - the catalogue has no event for it
+            await asyncio.sleep(0.01)
+
+
+async def test_follows_what_other_processes_do_within_two_seconds(api: httpx.AsyncClient, shared_url: str) -> None:
+    organization = api.headers["Hookline-Organization"]
+    old = await define(api, schema=schema(STRING, CARRIER))
+    await relay(shared_url)
+    async with knowing(shared_url) as known:
+
+        def its(name: str) -> EventType | None:
+            return known.catalogue.get(name, organization)
+
+        assert its(old["name"]) is not None  # it was there before
+        new = await define(api, state="draft")
+        await relay(shared_url)
+        await until(lambda: its(new["name"]) is not None)
+        assert known.catalogue.get(new["name"], "org_another") is None
+        await api.patch(f"{PATH}/{old['name']}", json={"schema": schema(STRING)})
+        await relay(shared_url)
+        await until(lambda: getattr(its(old["name"]), "version", 0) == 2)
+        found = its(old["name"])
+        assert found is not None
+        found.check({"order_id": "x", "carrier": "what version 1 had"})
+        await api.delete(f"{PATH}/{new['name']}")
+        await until(lambda: its(new["name"]) is None)
+
+
+async def test_a_change_counts_once_kafka_has_it(api: httpx.AsyncClient, shared_url: str) -> None:
+    """An event taken by a newer type than workers can know would be quarantined."""
+    organization = api.headers["Hookline-Organization"]
+    made = await define(api, schema=schema(STRING))
+    async with knowing(shared_url) as known:
+        with pytest.raises(Unavailable, match="on its way to the workers"):
+            known.catalogue.of(made["name"], organization)
+        await relay(shared_url)
+        await until(lambda: known.catalogue.get(made["name"], organization) is not None)
+        await api.patch(f"{PATH}/{made['name']}", json={"schema": schema(STRING, CARRIER)})
+        await until(lambda: bool(known.catalogue.on_their_way))
+        assert known.catalogue.of(made["name"], organization).version == 1
+        await relay(shared_url)
+        await until(lambda: known.catalogue.of(made["name"], organization).version == 2)
+        assert not known.catalogue.on_their_way
+
+
+async def test_a_broken_connection_loses_nothing(api: httpx.AsyncClient, shared_url: str) -> None:
+    organization = api.headers["Hookline-Organization"]
+    async with knowing(shared_url) as known:
+        admin = await asyncpg.connect(shared_url)
+        ended = await admin.fetch(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE application_name = 'hookline-api-event-types' AND datname = current_database()"
+        )
+        assert ended
+        made = await define(api)
+        await relay(shared_url)
+        await until(lambda: known.catalogue.get(made["name"], organization) is not None)
+        await admin.close()
+
+
+async def test_what_was_never_read_is_not_called_unknown(api: httpx.AsyncClient, shared_url: str) -> None:
+    async with knowing(NO_DATABASE_URL) as known:
+        assert known.catalogue.of("user.created", "org_1").name == "user.created"
+        with pytest.raises(Unavailable):
+            known.catalogue.of("order.shipped", "org_1")
+    async with knowing(shared_url) as known:
+        with pytest.raises(UnknownEventType):
+            known.catalogue.of("order.shipped", "org_1")

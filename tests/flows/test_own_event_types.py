@@ -1,0 +1,120 @@
+"""An organization's own event type: defined, published, delivered; what breaks it is refused, or quarantined."""
+
+import asyncio
+import base64
+import json
+from dataclasses import replace
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from confluent_kafka import Producer
+
+from compose.stack import Stack
+from producers.event_types import following_event_types
+from producers.publisher import event_record
+from producers.settings import KafkaSettings
+from schemas.envelope import new_event
+from schemas.ids import new_event_id
+from tests.flows.conftest import Organization
+from tests.flows.recorder import Recorder
+
+pytestmark = [pytest.mark.flow, pytest.mark.kafka, pytest.mark.postgres]
+
+STRING = {"name": "order_id", "type": "string"}
+PHONE = {"name": "phone", "type": ["null", "string"], "default": None, "sensitivity": "secret"}
+SIZE = {"name": "size", "type": ["null", "int"], "default": None}
+
+
+def schema(*fields: Any) -> dict[str, Any]:
+    return {"type": "record", "name": "shipped", "fields": [*fields]}
+
+
+async def define(organization: Organization, name: str, *fields: Any) -> None:
+    body = {"name": name, "description": "It left.", "schema": schema(*fields), "example": {"order_id": "o"}}
+    await organization.post("/event-types", body, status=201)
+
+
+async def published(organization: Organization, name: str, data: object) -> str:
+    """Publish over REST: until Kafka has the type, the answer is 503 and asks for patience."""
+    async with asyncio.timeout(10):
+        while True:
+            answer = await organization.api.post("/api/v1/events", json={"type": name, "data": data})
+            if answer.status_code == 202:
+                return str(answer.json()["id"])
+            assert answer.status_code in {422, 503}, answer.text
+            await asyncio.sleep(0.02)
+
+
+def data_of(request: Any) -> Any:
+    return json.loads(request.body)["data"]
+
+
+async def test_is_defined_published_and_delivered_and_changes_only_in_ways_that_break_nobody(
+    stack: Stack, organization: Organization, recorder: Recorder
+) -> None:
+    name = f"order.shipped_{uuid4().hex[:8]}"
+    await define(organization, name, STRING, PHONE)
+    await organization.subscribe(recorder.path("own"), name)
+    await asyncio.sleep(1.2)  # a subscription is in force within 2 s, usually 0.5
+    await published(organization, name, {"order_id": "1", "phone": "555"})
+    requests = await recorder.until("own", lambda requests: len(requests) >= 1, within_s=10)
+    assert data_of(requests[0]) == {"order_id": "1", "phone": "***"}
+
+    url = f"/api/v1/event-types/{name}"
+    broken = await organization.api.patch(url, json={"schema": schema({"name": "order_id", "type": "long"})})
+    assert (broken.status_code, broken.json()["errors"][0]["detail"][:13]) == (409, "data.order_id")
+    grown = await organization.api.patch(url, json={"schema": schema(STRING, SIZE)})
+    assert (grown.status_code, grown.json()["version"]) == (200, 2)
+
+    def follow() -> None:  # a service publishes by the new version, as soon as its catalogue has it
+        with following_event_types(KafkaSettings(bootstrap_servers=stack.bootstrap_servers)) as catalogue:
+            while catalogue.of(name, organization.id).version < 2:
+                pass
+            event = new_event(
+                type=name, organization_id=organization.id, data={"order_id": "2", "size": 3}, catalogue=catalogue
+            )
+            record = event_record(event, source="/tests")
+            producer = Producer({"bootstrap.servers": stack.bootstrap_servers})
+            producer.produce(record.topic, record.value, record.key, headers=[*record.headers])
+            assert producer.flush(10) == 0
+
+    await asyncio.wait_for(asyncio.to_thread(follow), 10)
+    requests = await recorder.until("own", lambda requests: len(requests) >= 2, within_s=10)
+    assert data_of(requests[1]) == {"order_id": "2", "size": 3}
+
+
+async def test_what_breaks_it_on_the_topic_is_quarantined_and_delivered_once_it_is_mended(
+    stack: Stack, organization: Organization, recorder: Recorder
+) -> None:
+    name = f"order.packed_{uuid4().hex[:8]}"
+    await define(organization, name, STRING)
+    await organization.subscribe(recorder.path("packed"), name)
+    await asyncio.sleep(1.2)
+    first = await published(organization, name, {"order_id": "1"})
+    await recorder.until("packed", lambda requests: len(requests) >= 1, within_s=10)
+
+    # Straight to Kafka, by a client that checks nothing: a field that the type does not have.
+    checked = new_event(type="hookline.test", organization_id=organization.id, data={"order_id": "2", "size": 3})
+    event = replace(checked, id=new_event_id(), type=name)
+    record = event_record(event, source="/tests")
+    producer = Producer({"bootstrap.servers": stack.bootstrap_servers})
+    producer.produce(record.topic, record.value, record.key, headers=[*record.headers])
+    assert producer.flush(10) == 0
+    wanted = base64.b64encode(record.value or b"").decode()
+
+    def of_mine(page: Any) -> list[Any]:
+        return [each for each in page["data"] if each["value"] and each["value"]["data"] == wanted]
+
+    page = await organization.until("/quarantine", lambda page: bool(of_mine(page)), limit=100)
+    (kept,) = of_mine(page)
+    assert (kept["stage"], kept["error_class"]) == ("route", "InvalidInput")
+    assert "/data/size" in kept["error"]
+
+    mended = await organization.api.patch(f"/api/v1/event-types/{name}", json={"schema": schema(STRING, SIZE)})
+    assert mended.status_code == 200, mended.text
+    await published(organization, name, {"order_id": "3", "size": 4})  # when this is taken, Kafka has version 2
+    await organization.post(f"/quarantine/{kept['id']}/retry", status=200)
+    requests = await recorder.until("packed", lambda requests: len(requests) >= 3, within_s=10)
+    assert {request.webhook_id for request in requests} >= {first, event.id}
+    assert sorted(data_of(request)["order_id"] for request in requests) == ["1", "2", "3"]
