@@ -28,7 +28,7 @@ pytestmark = pytest.mark.postgres
 
 NOW = datetime.now(UTC)
 RUN = f"{PATH}/dry-run"
-BIG = {"filters": [{"cel": "data.amount > 100"}]}
+BIG: dict[str, Any] = {"filters": [{"cel": "data.amount > 100"}]}
 
 
 async def happened(log: Log, *, ago: timedelta = timedelta(minutes=1), **given: Any) -> str:
