@@ -15,6 +15,7 @@ from compose.commands import (
     events,
     keys,
     members,
+    outbox,
     quarantine,
     replays,
     stats,
@@ -38,7 +39,8 @@ db_app = new_group("Bring PostgreSQL's tables to this release.")
 for name, group in {
     "subscriptions": subscriptions.app, "deliveries": deliveries.app, "replays": replays.app, "events": events.app,
     "quarantine": quarantine.app, "keys": keys.app, "tokens": tokens.app, "applications": applications.app,
-    "members": members.app, "users": users.app, "audit": audit.app, "topics": topics_app, "db": db_app,
+    "members": members.app, "users": users.app, "audit": audit.app, "outbox": outbox.app,
+    "topics": topics_app, "db": db_app,
 }.items():  # fmt: skip
     app.add_typer(group, name=name)
 

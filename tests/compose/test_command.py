@@ -23,6 +23,7 @@ COMMANDS = [
     ("dead-letters",), ("replay",), ("replays", "list"), ("replays", "show"), ("replays", "cancel"),
     ("events", "list"), ("events", "show"), ("events", "tail"), ("stats",), ("quarantine", "list"),
     ("quarantine", "show"), ("quarantine", "retry"), ("keys", "status"), ("keys", "rotate"),
+    ("outbox", "relay"), ("outbox", "ddl"),
 ]  # fmt: skip
 
 
