@@ -47,6 +47,7 @@ async def test_requests_are_counted_by_route_and_not_by_path(bare_api: httpx.Asy
     for path in ("event-types/user.created", "event-types/user.deleted", "made-up"):
         await bare_api.get(f"/api/v1/{path}")
     assert [await counted(*each) for each in of] == [before[0] + 2, before[1] + 1]
+    assert "made-up" not in (await bare_api.get("/metrics")).text
 
 
 def failing_app() -> FastAPI:
