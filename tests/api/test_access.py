@@ -26,10 +26,10 @@ async def test_a_request_keeps_its_own_id_when_a_log_can_hold_it(
 
 async def test_a_request_is_one_line_without_its_query_and_token(bare_api: httpx.AsyncClient) -> None:
     with structlog.testing.capture_logs() as logs:
-        await bare_api.get("/api/v1/event-types?text=private", headers={"Hookline-Organization": "org_1"})
+        await bare_api.get("/api/v1/event-types/user.created?text=private", headers={"Hookline-Organization": "org_1"})
     lines = [log for log in logs if log["event"] == "request"]
     assert len(lines) == 1
-    assert lines[0]["path"] == "/api/v1/event-types"
+    assert lines[0]["path"] == "/api/v1/event-types/user.created"
     assert lines[0]["status"] == 200
     assert lines[0]["organization_id"] == "org_1"
     assert TOKEN not in str(logs)
