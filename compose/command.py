@@ -16,6 +16,7 @@ from compose.commands import (
     jobs,
     keys,
     members,
+    outbox,
     quarantine,
     replays,
     schemas,
@@ -41,7 +42,7 @@ for name, group in {
     "subscriptions": subscriptions.app, "deliveries": deliveries.app, "replays": replays.app, "jobs": jobs.app,
     "events": events.app, "quarantine": quarantine.app, "schemas": schemas.app, "keys": keys.app,
     "tokens": tokens.app, "applications": applications.app, "members": members.app, "users": users.app,
-    "audit": audit.app, "topics": topics_app, "db": db_app,
+    "audit": audit.app, "outbox": outbox.app, "topics": topics_app, "db": db_app,
 }.items():  # fmt: skip
     app.add_typer(group, name=name)
 

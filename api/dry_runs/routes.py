@@ -20,6 +20,7 @@ from api.deliveries.tables import EventRow
 from api.dry_runs.bodies import DryRun, DryRunBody, DryRunOfOne, StoppedBy, shown
 from api.dry_runs.history import newest_events
 from api.dry_runs.judging import Judge
+from api.event_types.matching import check_patterns
 from api.permissions import Permission, RateClass
 from api.problems import documented
 from api.requests import JsonRoute
@@ -62,6 +63,8 @@ async def dry_run(*, body: DryRun, caller: Reader, services: AllServices, reques
 
     It ends after 5 s at the latest and says then how far it came.
     """
+    async with tenant_transaction_of(services.engine, caller.organization_id) as db:
+        await check_patterns(db, caller.organization_id, body.event_types)
     judge = Judge(
         subscription_id=new_subscription_id(),
         filters=filters_of(_filters_text(body.filters)),
@@ -90,6 +93,7 @@ async def dry_run_saved(
     given = wanted.model_fields_set
     async with tenant_transaction_of(services.engine, caller.organization_id) as db:
         saved = record_of(await found(db, caller, subscription_id))
+        await check_patterns(db, caller.organization_id, wanted.event_types)
     judge = Judge(
         subscription_id=SubscriptionId(saved.id),
         filters=filters_of(_filters_text(wanted.filters) if "filters" in given else saved.filters),
