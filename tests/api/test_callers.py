@@ -100,7 +100,9 @@ async def test_every_route_under_api_asks_who_calls_but_these(bare_api: httpx.As
 
 
 async def test_an_organization_that_cannot_be_one_is_a_problem(bare_api: httpx.AsyncClient) -> None:
-    document = problem_of(await bare_api.get("/api/v1/event-types", headers={"Hookline-Organization": "a b"}), 422)
+    document = problem_of(
+        await bare_api.get("/api/v1/event-types/user.created", headers={"Hookline-Organization": "a b"}), 422
+    )
     assert document["errors"] == [
         {"detail": "must be 1 to 100 letters, digits and . _ : -", "header": "Hookline-Organization"}
     ]
