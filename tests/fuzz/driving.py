@@ -4,6 +4,7 @@ Every operation of the document takes part, in turn: with what the description a
 made-up ids and with ids of things that are there. A route that is added later is found without a change here.
 """
 
+import json
 import time
 import unittest
 import warnings
@@ -50,6 +51,13 @@ CONFIG: Final = {
 }
 _MOST_AT_A_TIME: Final = 40  # requests of one kind, then the next kind
 _MOST_SECONDS: Final = 5.0  # for them: a route that waits for others must not take all the time
+
+
+@schemathesis.serializer("application/x-ndjson")
+def _as_a_line(_: Any, value: Any) -> bytes:
+    """Return one line of a stream; schemathesis knows no way to write them."""
+    return json.dumps(value).encode() + b"\n"
+
 
 _Operation = APIOperation[Any, Any, Any, Any]
 Found = Mapping[str, list[str]]
