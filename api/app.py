@@ -22,6 +22,7 @@ from api.callers import Callers
 from api.credentials import DEVELOPMENT_SESSION_COOKIE, SESSION_COOKIE, CredentialKind
 from api.database import engine_of
 from api.deliveries import routes as deliveries
+from api.dry_runs import routes as dry_runs
 from api.event_types import routes as event_types
 from api.event_types import writing_routes as event_types_written
 from api.event_types.knowing import KnownEventTypes
@@ -151,7 +152,7 @@ def create_app(settings: ApiSettings, kafka: KafkaSettings) -> FastAPI:
     for router in (
         # First what is asked most: each router before it is asked first, which took a fifth of a token's time.
         *(events.router, events.batches, events.streams, oauth.router),
-        *(subscriptions.router, bulk.router, actions.router, testing.router, lag.router),
+        *(subscriptions.router, bulk.router, actions.router, testing.router, lag.router, dry_runs.router),
         *(event_types.router, event_types_written.router, asyncapi.router),
         *(events_read.router, deliveries.router, stats.router),
         *(replays.router, retrying.router, recovering.router, jobs.router, quarantine.router, health.router),

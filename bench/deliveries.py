@@ -73,6 +73,9 @@ def main() -> int:
     parser.add_argument("--seconds", type=int, default=STEADY_S, help="seconds of the steady part (default 20)")
     parser.add_argument("--workers", type=int, default=1, help="worker processes (default 1)")
     parser.add_argument("--replay", type=float, default=0, help="a rate: replay one subscription beside steady load")
+    parser.add_argument(
+        "--replay-source", choices=("deliveries", "log"), default="deliveries", help="what that replay goes through"
+    )
     parser.add_argument("--away", type=int, default=0, help="seconds that PostgreSQL is stopped under steady load")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="hookline-bench-") as folder:
@@ -105,7 +108,7 @@ def _run(folder: Path, asked: argparse.Namespace) -> list[Figures]:
             steady = STEADY_EVENTS_PER_S * asked.seconds
             figures.append(_measure(stack, receiver, "steady", steady, per_second=STEADY_EVENTS_PER_S))
             if asked.replay:
-                figures.append(_measure_replay(stack, receiver, steady, asked.replay))
+                figures.append(_measure_replay(stack, receiver, steady, asked.replay, source=asked.replay_source))
             if asked.away:
                 figures.append(_measure_outage(stack, receiver, asked.away))
         finally:
@@ -172,16 +175,18 @@ def _subscribe(stack: Stack, receiver: str) -> None:
     time.sleep(2.0)  # in force everywhere
 
 
-def _measure_replay(stack: Stack, receiver: str, events: int, rate_per_s: float) -> Figures:
+def _measure_replay(stack: Stack, receiver: str, events: int, rate_per_s: float, *, source: str) -> Figures:
     """Measure live deliveries while all that one subscription was sent so far is replayed."""
     headers = {"Authorization": f"Bearer {stack.admin_token}"}
     with httpx.Client(base_url=stack.api_url, headers=headers, trust_env=False, timeout=30) as api:
         subscription = api.get("/api/v1/subscriptions").json()["data"][0]["id"]
-        asked = {"subscription_id": subscription, "rate_per_s": rate_per_s}
+        asked = {"source": source, "subscription_id": subscription, "rate_per_s": rate_per_s}
+        if source == "log":
+            asked["since"] = (datetime.now(UTC) - timedelta(days=1)).isoformat()
         count = api.post("/api/v1/replays", json={**asked, "dry_run": True}).json()["count"]
         began = time.monotonic()
         replay = api.post("/api/v1/replays", json=asked).raise_for_status().json()["id"]
-        part = f"steady, beside a replay of {count} at {rate_per_s:g}/s"
+        part = f"steady, beside a replay of {count} ({source}) at {rate_per_s:g}/s"
         figures = _measure(stack, receiver, part, events, per_second=STEADY_EVENTS_PER_S, replayed=count)
         while (found := api.get(f"/api/v1/replays/{replay}").json())["state"] not in {"completed", "cancelled"}:
             time.sleep(0.2)

@@ -24,7 +24,6 @@ from bench.deliveries import receiving
 from compose.stack import Stack
 from producers import Publisher
 from schemas.ids import EventId
-from schemas.redaction import Json
 
 BODY_BYTES = 1024
 WITHIN_S = 120.0
@@ -154,7 +153,7 @@ class _Load:
 
     async def _publish(self, seconds: float) -> dict[str, tuple[float, int]]:
         published: dict[str, tuple[float, int]] = {}
-        data: Json = {"id": "u1", "name": "x" * (BODY_BYTES - 260)}
+        data = {"id": "u1", "name": "x" * (BODY_BYTES - 260)}
         loop = asyncio.get_running_loop()
         began = loop.time()
         with Publisher(self._stack.bootstrap_servers, source="/bench") as publisher:

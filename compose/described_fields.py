@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from schemas.catalogue import Schema
+from schemas.checking import Schema
 
 
 @dataclass(frozen=True, slots=True)

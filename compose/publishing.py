@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Final, Self, cast
+from typing import Any, BinaryIO, Final, Self, cast
 
 import orjson
 from rich.console import Console
@@ -18,7 +18,8 @@ from compose.complaints import ExitCode
 from compose.printing import print_json_line
 from compose.publishing_lines import queue_line
 from producers.errors import BrokersAway, ProducingError
-from producers.publisher import PATIENCE_S, Publisher, Receipt
+from producers.publisher import PATIENCE_S, Publisher
+from producers.receipts import Receipt
 from schemas.errors import InvalidInput
 from schemas.ids import EventId
 from schemas.redaction import Json
@@ -270,10 +271,10 @@ def _queue(
     return publisher.publish(
         type=cast(str, sending.type),
         organization_id=sending.organization_id,
-        data=data,
+        data=cast(Any, data),  # what is no object is refused there
         key=sending.key,
-        previous=sending.previous,
-        metadata=sending.metadata,
+        previous=cast(Any, sending.previous),
+        metadata=cast(Any, sending.metadata),
         source_id=sending.source_id,
         on_published=on_published,
     )

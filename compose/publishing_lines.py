@@ -3,10 +3,11 @@
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Final, cast
+from typing import Any, Final, cast
 
 from producers.errors import ProducingError
-from producers.publisher import Publisher, Receipt
+from producers.publisher import Publisher
+from producers.receipts import Receipt
 from schemas.cloudevents.json_format import structured_of
 from schemas.cloudevents.mapping import ORGANIZATION, event_of, traceparent_of
 from schemas.errors import InvalidInput
@@ -29,10 +30,10 @@ def queue_line(publisher: Publisher, organization_id: str, value: Json, on_publi
     return publisher.publish(
         type=cast(str, given["type"]),
         organization_id=organization_id,
-        data=given["data"],
+        data=cast(Any, given["data"]),  # what is no object is refused there
         key=cast(str | None, given.get("key")),
-        previous=given.get("previous"),
-        metadata=given.get("metadata"),
+        previous=cast(Any, given.get("previous")),
+        metadata=cast(Any, given.get("metadata")),
         source_id=cast(str | None, given.get("id")),
         on_published=on_published,
     )

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from compose.described_fields import Described, described_fields
-from schemas.catalogue import EventType, Schema, described, event_type_of
+from schemas.catalogue import EventType, described, event_type_of
+from schemas.checking import Schema
 from schemas.errors import HooklineError, InvalidInput
 from schemas.event_schemas import BUILT_IN_ATTRIBUTES, checked_schema
 from schemas.releases import released_of

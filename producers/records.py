@@ -125,9 +125,12 @@ class RecordProducer:
             left, self._unreported = self._unreported, {}
         if client is not None:
             client.purge()  # what was given up does not arrive later, unless it is on the wire already
-        for _, report in left.values():
-            _tell(report, ProducerClosed("the producer was closed before a broker had the record"))
-        return len(left)
+        given_up = 0
+        for number in [*left]:
+            if (found := left.pop(number, None)) is not None:  # whoever takes it out tells of it
+                given_up += 1
+                _tell(found[1], ProducerClosed("the producer was closed before a broker had the record"))
+        return given_up
 
     def _hand_over(self, record: Outgoing, report: Report) -> bool:
         """Queue a record with the client; return False when its queue is full or another client must come first."""
@@ -138,44 +141,42 @@ class RecordProducer:
             if self._broken.is_set():
                 return False  # what is unreported never exceeds what a client's queue holds, so a new one takes it all
             number = next(self._numbers)
+            self._unreported[number] = (record, report)  # first: its report may come before `_send` returns
             try:
                 self._send(client, number, record)
             except BufferError:
+                del self._unreported[number]
                 return False
             except KafkaException as error:
+                del self._unreported[number]
                 if not error.args[0].fatal():
                     raise ProducingError(f"Kafka refuses the record: {error.args[0].str()}") from error
                 self._broken.set()
                 return False
-            self._unreported[number] = (record, report)
             return True
 
     def _send(self, client: Producer, number: int, record: Outgoing) -> None:
-        generation = self._generation
-
-        def reported(error: KafkaError | None, _: Message) -> None:
-            self._on_report(generation, number, error)
-
+        # By position: each name costs its time.
         client.produce(
             record.topic,
-            key=record.key,
-            value=record.value,
-            headers=[*record.headers],
-            partition=record.partition,
-            on_delivery=reported,
+            record.value,
+            record.key,
+            record.partition,
+            partial(self._on_report, self._generation, number),
+            headers=record.headers,  # type: ignore[arg-type] # lists are invariant; the client changes none
         )
 
-    def _on_report(self, generation: int, number: int, error: KafkaError | None) -> None:
+    def _on_report(self, generation: int, number: int, error: KafkaError | None, _: Message | None = None) -> None:
         if error is not None:
             if generation != self._generation:
                 return  # of a client that was replaced: the next one has sent the record again and reports it
             if error.fatal() or error.code() in _DISCARDED:
                 self._broken.set()  # stays unreported: the next client sends it
                 return
-        with self._lock:
-            _, report = self._unreported.pop(number, (None, None))
-        if report is not None:
-            _tell(report, None if error is None else _translated(error))
+        # No lock: taking out of a dictionary is one step, and who takes a record out is the one who tells of it.
+        found = self._unreported.pop(number, None)
+        if found is not None:
+            _tell(found[1], None if error is None else _translated(error))
 
     def _on_error(self, generation: int, error: KafkaError) -> None:
         if error.fatal() and generation == self._generation:
@@ -198,7 +199,7 @@ class RecordProducer:
             replaced.purge()
             self._generation += 1
             self._client = client = self._new_client()
-            for number, (record, _) in self._unreported.items():
+            for number, (record, _) in [*self._unreported.items()]:  # reports come meanwhile
                 self._send(client, number, record)
             self._broken.clear()  # last: were a record not taken, the next call would start over and lose none
         replaced.poll(0)  # outside the lock, for its last reports take it

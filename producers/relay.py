@@ -1,9 +1,14 @@
-"""The relay: what is in the outbox goes to Kafka, in order, at least once.
+"""The relay: what is in an outbox goes to Kafka, in order per key, at least once.
 
-One relay sends, others stand by: it holds an advisory lock in PostgreSQL for as long as its connection lives. Rows go
-in the order of their ids. A lower id can become visible after a higher one (its transaction took longer), but never for
-the same key: writers lock the row that the key names, so a key's next id is drawn after its last one has committed. The
-relay therefore remembers no position: whatever is in the table is still to be sent.
+How rows are taken, and what becomes of those that were sent, is said by a `Taking`; all else is here. A service's own
+outbox is taken by as many relays as there are processes of it, each with keys of its own for a batch, and what was sent
+is marked (`Shared` in event_outbox.py). Hookline's (`Alone`) is taken by one, while others stand by: it holds an
+advisory lock in PostgreSQL for as long as its connection lives, and deletes what was sent. Its topics are compacted,
+whose readers want one writer, and its rows hold sealed secrets, which must not stay.
+
+Rows go in the order of their ids. A lower id can become visible after a higher one (its transaction took longer), but
+never for the same key: writers hold a lock that the key names, so a key's next id is drawn after its last one has
+committed. The relay therefore remembers no position: whatever is in the table is still to be sent.
 
 Compaction keeps the last record of a key, so a relay that lost its lock must not write after the one that took over. It
 looks for its connection while it waits for the brokers, drops what it has not sent when that is gone, and lets no
@@ -13,11 +18,12 @@ the one they have.
 """
 
 import asyncio
-from collections.abc import Sequence
+import time
+from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final, Protocol, Self, TypeAlias
 
 import asyncpg
 import orjson
@@ -39,6 +45,7 @@ _HEARTBEAT_S: Final = 0.5
 _QUERY_TIMEOUT_S: Final = 3.0
 _SHORTEST_BACKOFF_S: Final = 0.1
 _LONGEST_BACKOFF_S: Final = 1.0
+_SWEEP_EVERY_S: Final = 60.0
 # PostgreSQL drops a relay whose machine is gone after 5 + 3 × 2 s, and with it the lock; longer than a heartbeat takes
 # to fail, so that the old relay has noticed before the next one may begin.
 _KEEPALIVE: Final = {"tcp_keepalives_idle": "5", "tcp_keepalives_interval": "2", "tcp_keepalives_count": "3"}
@@ -58,13 +65,58 @@ class Row:
     record: Outgoing
 
 
+class Taking(Protocol):
+    """How a relay takes rows; each method runs on the relay's own connection."""
+
+    channel: str
+    """Where PostgreSQL notifies of new rows."""
+
+    async def may_begin(self, connection: Connection) -> bool:
+        """Return whether this relay may send, as long as the connection lives; asked again when it may not."""
+
+    def batch(self, connection: Connection) -> AbstractAsyncContextManager[list[Row]]:
+        """Give rows that are this relay's alone within the block, those of a key from the oldest on."""
+
+    async def finish(self, connection: Connection, rows: Sequence[Row]) -> None:
+        """Note, within the block, that Kafka has these rows."""
+
+    async def sweep(self, connection: Connection) -> None:
+        """Take away what is kept no longer; called once a minute."""
+
+
+class Alone:
+    """The rows of Hookline's own outbox, for one relay at a time."""
+
+    channel = CHANNEL
+
+    async def may_begin(self, connection: Connection) -> bool:
+        """Return whether this connection has the lock."""
+        return bool(await connection.fetchval("SELECT pg_try_advisory_lock($1)", LOCK))
+
+    @asynccontextmanager
+    async def batch(self, connection: Connection) -> AsyncIterator[list[Row]]:
+        """Give the oldest rows."""
+        yield [row_of(found) for found in await connection.fetch(_NEXT_ROWS, _BATCH)]
+
+    async def finish(self, connection: Connection, rows: Sequence[Row]) -> None:
+        """Delete what Kafka has."""
+        await connection.execute(_DELETE_ROWS, [row.id for row in rows])
+
+    async def sweep(self, connection: Connection) -> None:
+        """Leave what is there: all of it is to be sent."""
+
+
 class Relay:
     """Sends what is in the outbox until it is stopped; whatever is away, it goes on by itself when it is back."""
 
-    def __init__(self, database_url: str, kafka: KafkaSettings, *, patience_s: float = PATIENCE_S) -> None:
+    def __init__(
+        self, database_url: str, kafka: KafkaSettings, *, patience_s: float = PATIENCE_S, taking: Taking | None = None
+    ) -> None:
         """Prepare; nothing is connected before `run`. `database_url` is libpq's, `postgresql://…`."""
         self._database_url = database_url.replace("postgresql+asyncpg://", "postgresql://", 1)
         self._kafka = kafka
+        self._taking = taking or Alone()
+        self._swept_at = time.monotonic()
         self._patience_s = patience_s
         self._stopped = asyncio.Event()
         self._wake = asyncio.Event()
@@ -80,6 +132,16 @@ class Relay:
             except _AWAY as error:
                 await self._back_off("postgresql", error)
 
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[Self]:
+        """Relay beside the block, in the same loop; the batch at hand is finished when the block ends."""
+        task = asyncio.create_task(self.run(), name="relay")
+        try:
+            yield self
+        finally:
+            self.stop()
+            await task
+
     def stop(self) -> None:
         """Make `run` return soon. Call it from the event loop."""
         self._stopped.set()
@@ -94,9 +156,9 @@ class Relay:
             self._database_url, timeout=5, command_timeout=_QUERY_TIMEOUT_S, server_settings=_KEEPALIVE
         )
         try:
-            await connection.add_listener(CHANNEL, self._on_notify)
+            await connection.add_listener(self._taking.channel, self._on_notify)
             while not self._stopped.is_set():
-                if await connection.fetchval("SELECT pg_try_advisory_lock($1)", LOCK):
+                if await self._taking.may_begin(connection):
                     await self._relay(connection)
                 else:
                     await self._sleep(_STAND_BY_S)
@@ -124,20 +186,23 @@ class Relay:
             await asyncio.to_thread(_drop, producer, reports)
 
     async def _send_batch(self, connection: Connection, producer: RecordProducer) -> bool:
-        """Send the oldest rows and delete those that the brokers have; return whether there were any.
+        """Send rows and note those that the brokers have; return whether there were any.
 
         Raises what Kafka said about the first row it did not take: that row and the later ones of its key stay.
         """
-        rows = [_row_of(found) for found in await connection.fetch(_NEXT_ROWS, _BATCH)]
-        reports = [asyncio.wrap_future(_send(producer, row.record)) for row in rows]
-        await _all_reported(reports, connection)
-        sent, error = sort_out(rows, [report.exception() for report in reports])
-        if sent:
-            await connection.execute(_DELETE_ROWS, [row.id for row in sent])
-            log.debug("relay.sent", rows=len(sent))
+        async with self._taking.batch(connection) as rows:
+            reports = [asyncio.wrap_future(_send(producer, row.record)) for row in rows]
+            await _all_reported(reports, connection)
+            sent, error = sort_out(rows, [report.exception() for report in reports])
+            if sent:
+                await self._taking.finish(connection, sent)
+                log.debug("relay.sent", rows=len(sent))
         if error is not None:
             raise error
         self._go_on()
+        if time.monotonic() - self._swept_at >= _SWEEP_EVERY_S:
+            self._swept_at = time.monotonic()
+            await self._taking.sweep(connection)
         return bool(rows)
 
     def _on_notify(self, *_: object) -> None:
@@ -214,6 +279,7 @@ async def _all_reported(reports: Sequence[asyncio.Future[None]], connection: Con
             future.cancel()
 
 
-def _row_of(found: asyncpg.Record) -> Row:
+def row_of(found: asyncpg.Record) -> Row:
+    """Return a row as PostgreSQL gives it."""
     headers = headers_from_json(orjson.loads(found["headers"]))
     return Row(found["id"], Outgoing(found["topic"], found["key"], found["value"], headers))

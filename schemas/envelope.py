@@ -5,13 +5,13 @@ from typing import Final, cast
 
 import orjson
 
-from schemas.catalogue import BUILT_IN, Catalogue
+from schemas.catalogue import BUILT_IN, PUBLISHED, Catalogue, EventType
 from schemas.checking import object_json_of
 from schemas.errors import InvalidInput
 from schemas.ids import OrganizationId, is_organization_id, is_time_ordered, new_event_id
 from schemas.json_values import Json
 from schemas.records import Event
-from schemas.redaction import without_sensitive
+from schemas.redaction import is_sensitive_cached, without_sensitive
 
 LARGEST_EVENT_BYTES: Final = 256 * 1024
 LONGEST_KEY: Final = 255
@@ -36,20 +36,28 @@ def new_event(
 ) -> Event:
     """Return the event that these make: checked, without sensitive fields, with a fresh id and time.
 
-    `previous` and `metadata` are JSON objects or None, `source` is CloudEvents'. Raises InvalidInput with a pointer
-    to what does not hold; UnknownEventType and EventTooLarge are its kinds.
+    Without `key`, what the type's `ordering_key` names in `data` is the key. `previous` and `metadata` are JSON objects
+    or None, `source` is CloudEvents'. Raises InvalidInput with a pointer to what does not hold; UnknownEventType and
+    EventTooLarge are its kinds.
     """
     check_organization(organization_id)
     event_type = catalogue.of(type, organization_id)
-    _check_text(key, "/key")
-    _check_text(source_id, "/id")
+    if event_type.state not in PUBLISHED:
+        raise InvalidInput(f"{event_type.name} is {event_type.state}: it cannot be published", pointer="/type")
+    if key is not None:
+        _check_text(key, "/key")
+    if source_id is not None:
+        _check_text(source_id, "/id")
     checker = event_type.checker
+    written = checker.json_of(data, pointer="/data")
+    if key is None and event_type.ordering_key is not None:
+        key = _key_in(data, event_type)
     event = Event(
         id=new_event_id(),
         type=event_type.name,
         organization_id=OrganizationId(organization_id),
         created_at=datetime.now(UTC),
-        data=checker.json_of(data, pointer="/data"),
+        data=written,
         key=key,
         previous=None if previous is None else checker.previous_json_of(previous, pointer="/previous"),
         metadata=None if metadata is None else object_json_of(metadata, pointer="/metadata"),
@@ -109,9 +117,22 @@ def _clean(raw: bytes, pointer: str) -> Json:
         raise InvalidInput(error.detail, pointer=pointer) from None
 
 
-def _check_text(text: str | None, pointer: str) -> None:
-    if text is None:
-        return
+def _key_in(data: Json, event_type: EventType) -> str | None:
+    """Return what orders the event, in data that fits its type; None when there is none, or it must not leave."""
+    name = str(event_type.ordering_key)
+    if is_sensitive_cached(name) or (name,) in event_type.secret or not isinstance(data, dict):
+        return None
+    found = data.get(name)
+    if not isinstance(found, str) or not found:
+        return None
+    if len(found) > LONGEST_KEY:
+        raise InvalidInput(
+            f"orders events of its type: it has at most {LONGEST_KEY} characters", pointer=f"/data/{name}"
+        )
+    return found
+
+
+def _check_text(text: str, pointer: str) -> None:
     if not 1 <= len(text) <= LONGEST_KEY or "\x00" in text:
         raise InvalidInput(f"must be 1 to {LONGEST_KEY} characters without NUL", pointer=pointer)
     try:

@@ -8,14 +8,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.deliveries.bodies import SHOWN_BYTES
 from api.deliveries.tables import AttemptRow, DeliveryRow, EventRow
+from api.event_types.own import catalogue_knowing
 from api.subscriptions.transformations import payloads_of
-from schemas.catalogue import BUILT_IN, Catalogue
+from schemas.ids import OrganizationId
 from schemas.payloads import PayloadSource, payload_of
 
 
-async def bodies_sent(
-    db: AsyncSession, delivery: DeliveryRow, attempts: Sequence[AttemptRow], *, catalogue: Catalogue = BUILT_IN
-) -> Mapping[int, bytes]:
+async def bodies_sent(db: AsyncSession, delivery: DeliveryRow, attempts: Sequence[AttemptRow]) -> Mapping[int, bytes]:
     """Return what attempts of each transformation version sent, or its first 10,240 bytes.
 
     A version is missing when the log does not hold the event, or no such version.
@@ -27,9 +26,11 @@ async def bodies_sent(
     full = (await db.execute(wanted)).scalar_one_or_none()
     if full is None:
         return {}
-    source = PayloadSource.stored(
-        full, catalogue.get(delivery.event_type, delivery.organization_id) if shaped else None
-    )
+    if not shaped:
+        return dict.fromkeys(versions, full)
+    organization_id = OrganizationId(delivery.organization_id)
+    known = await catalogue_knowing(db, organization_id, delivery.event_type)
+    source = PayloadSource.stored(full, known.get(delivery.event_type, organization_id))
     kept = await payloads_of(db, delivery.organization_id, delivery.subscription_id, shaped)
     made = {
         version: payload_of(None if payload is None else orjson.dumps(payload).decode()).body(

@@ -31,6 +31,7 @@ from api.replays.wanting import Wanting
 log = structlog.get_logger("api.replays")
 
 _ITEMS_AT_ONCE: Final = 1000  # 25 ms; whoever wants to retry one of them waits so long
+_CLIENT_KEPT_S: Final = 10.0  # while nothing is read; slow replays of many organizations hold no clients
 _NOTE_EVERY_S: Final = 1.0  # how far it came, where nothing is to be sent
 _LOOKING_SHARE: Final = 0.5  # of the time, at most, through what is not the organization's
 NOBODY_LEFT: Final = "the subscription was deleted"
@@ -108,6 +109,8 @@ class LogReplay:
                 self._note(held_replay, self._positions_before(()))
         self._ready.extend(first)
         self._read = self._read[_ITEMS_AT_ONCE:]
+        if len(self._ready) / replay.rate_per_s > _CLIENT_KEPT_S:
+            await asyncio.to_thread(self.close)
         return False
 
     async def _send(self) -> bool:

@@ -21,6 +21,7 @@ from compose.commands.sending import (
     SignatureOption,
     sending_of,
 )
+from compose.commands.shaping import Payload, dry_run, payload_of
 from compose.commands.standing import lag, recover
 
 app = new_group("Manage subscriptions: who receives which events, and where.")
@@ -104,6 +105,7 @@ def add(  # noqa: PLR0917
     disabled: Annotated[bool, typer.Option("--disabled", help="Begin disabled.")] = False,
     metadata: Annotated[str | None, typer.Option(metavar="JSON|@FILE", help="Whatever you want to keep.")] = None,
     filter_: Filter = None,
+    payload: Payload = None,
     rate_limit: RateLimit = None,
     max_in_flight: MaxInFlight = None,
     catch_up_rate: CatchUpRate = None,
@@ -127,6 +129,7 @@ def add(  # noqa: PLR0917
       hookline subscriptions add https://example.com/old --event-type 'user.*' --secret @old-secret --json
       hookline subscriptions add https://example.com/hooks --event-type '*' --rate-limit 50/s --ordering per_key
       hookline subscriptions add https://example.com/hooks --event-type '*' --filter 'data.amount > 100'
+      hookline subscriptions add https://example.com/hooks --event-type 'user.*' --payload thin
     """
     body = {
         "url": url,
@@ -138,6 +141,7 @@ def add(  # noqa: PLR0917
         "metadata": _json(metadata),
         "secret": secret,
         **filters_of(filter_),
+        **payload_of(payload),
         **sending_of(
             rate_limit=rate_limit,
             max_in_flight=max_in_flight,
@@ -180,6 +184,7 @@ def change(  # noqa: PLR0917
     ] = None,
     timeout: Annotated[float | None, typer.Option(metavar="SECONDS", help="1 to 60 an attempt.")] = None,
     filter_: Filter = None,
+    payload: Payload = None,
     rate_limit: RateLimit = None,
     max_in_flight: MaxInFlight = None,
     catch_up_rate: CatchUpRate = None,
@@ -202,6 +207,7 @@ def change(  # noqa: PLR0917
       hookline subscriptions change sub_019ab4… --signature hex --signature-header X-Hub-Signature-256
       hookline subscriptions change sub_019ab4… --rate-limit default --allow-address default
       hookline subscriptions change sub_019ab4… --filter '{"prefix": {"source": "/services/"}}'
+      hookline subscriptions change sub_019ab4… --payload '{"exclude": ["data.email"], "mask": ["personal"]}'
     """
     plain = {
         "url": url,
@@ -213,6 +219,7 @@ def change(  # noqa: PLR0917
     patch = {
         **{name: value for name, value in plain.items() if value is not None},
         **filters_of(filter_),
+        **payload_of(payload),
         **sending_of(
             rate_limit=rate_limit,
             max_in_flight=max_in_flight,
@@ -356,6 +363,7 @@ def delete(
     _change("delete", subscriptions, as_json=json, organization=organization)
 
 
+app.command("dry-run")(dry_run)
 app.command()(lag)
 app.command()(recover)
 

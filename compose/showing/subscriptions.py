@@ -42,6 +42,7 @@ def print_subscription(subscription: Body) -> None:
             ("url", given["url"]),
             ("event types", ", ".join(given["event_types"])),
             *[("filter", dumps(each).decode()) for each in given["filters"]],
+            ("payload", _payload_of(given.get("payload"))),
             ("filters failed", _failed(given["filter_errors"])),
             ("description", given["description"]),
             ("timeout", f"{given['timeout_s']:g} s"),
@@ -81,6 +82,13 @@ def _sending_of(subscription: Body) -> Sequence[tuple[str, str | None]]:
         ("event type header", subscription["event_type_header"]),
         ("delivery id header", subscription["delivery_id_header"]),
     ]
+
+
+def _payload_of(payload: Body | None) -> str | None:
+    """Return how bodies look; None for the full body, which needs no line."""
+    if payload is None:
+        return None
+    return dumps({name: value for name, value in payload.items() if value is not None}).decode()
 
 
 def state_of(subscription: Body) -> str:

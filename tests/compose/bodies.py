@@ -16,8 +16,27 @@ def subscription(**other: Any) -> dict[str, Any]:
         "catch_up_rate_per_s": None, "ordering": "none", "on_exhaustion": "dead_letter", "allowed_addresses": [],
         "signature": {"style": "standard", "header": None}, "event_type_header": None, "delivery_id_header": None,
         "delivering": {"state": "live", "reason": None, "since": None, "not_before": None},
-        "metadata": {"team": "billing"}, "version": 1, "created_at": AT,
-        "updated_at": AT, **other,
+        "metadata": {"team": "billing"}, "version": 1, "created_at": AT, "filters": [],
+        "filter_errors": {"count": 0, "last_error": None, "last_event_id": None, "last_at": None, "since_version": 1},
+        "payload": None, "transformation_version": 0, "updated_at": AT, **other,
+    }  # fmt: skip
+
+
+def dry_run(**other: Any) -> dict[str, Any]:
+    example = {
+        "event_id": EVENT_ID,
+        "type": "user.created",
+        "created_at": AT,
+        "before": {"data": {"name": "Zoë"}},
+        "before_bytes": 24,
+        "after": {"link": "/api/v1/events/evt_1"},
+        "after_bytes": 30,
+    }
+    return {
+        "looked_at": 1200, "matched": 1, "failed": 1, "stopped_by": "time", "oldest_at": AT,
+        "types": [{"type": "user.created", "looked_at": 1200, "matched": 1}],
+        "errors": [{"event_id": EVENT_ID, "type": "user.created", "error": "no such field"}],
+        "examples": [example, {**example, "before": None}], **other,
     }  # fmt: skip
 
 

@@ -65,6 +65,19 @@ FILTERED = {
         (("subscriptions", "add", "https://x/", "--event-type", "*", *SENDING), "POST /subscriptions",
          (201, bodies.subscription(secret=SECRET)), {},
          {"url": "https://x/", "event_types": ["*"], "enabled": True, **SENT_SO}),
+        (("subscriptions", "change", SUBSCRIPTION_ID, "--payload", "thin"), f"PATCH /subscriptions/{SUBSCRIPTION_ID}",
+         (200, bodies.subscription(payload={"shape": "thin", "include": None})), {}, {"payload": {"shape": "thin"}}),
+        (("subscriptions", "change", SUBSCRIPTION_ID, "--payload", "default"),
+         f"PATCH /subscriptions/{SUBSCRIPTION_ID}", (200, bodies.subscription(payload=None)), {}, {"payload": None}),
+        (("subscriptions", "dry-run", "--event-type", "user.*", "--filter", "data.a > 1", "--since", "2026-11-20",
+          "--limit", "50", "--payload", '{"mask": ["personal"]}'), "POST /subscriptions/dry-run",
+         (200, bodies.dry_run()), {},
+         {"event_types": ["user.*"], "filters": [{"cel": "data.a > 1"}], "payload": {"mask": ["personal"]},
+          "since": "2026-11-20T00:00:00Z", "limit": 50}),
+        (("subscriptions", "dry-run", SUBSCRIPTION_ID), f"POST /subscriptions/{SUBSCRIPTION_ID}/dry-run",
+         (200, bodies.dry_run()), {}, {}),
+        (("replay", "--state", "failed", "--payload", "current"), "POST /replays", REPLAYED, {},
+         {"state": "failed", "payload": "current"}),
         (("subscriptions", "delete", SUBSCRIPTION_ID, "--yes"), f"DELETE /subscriptions/{SUBSCRIPTION_ID}",
          (204, None), {}, None),
         (("deliveries", "list", "--state", "retrying", *FILTERS), "GET /deliveries", listed(bodies.delivery()),
@@ -302,3 +315,13 @@ def test_the_tail_prints_what_comes_and_ends_with_130_and_no_word(standin_api: S
     assert (process.returncode, out, err) == (130, b"", b"")
     asked = standin_api.asked[-1].params
     assert (asked["type"], asked["order"]) == ("user.created", "asc")
+
+
+def test_a_dry_run_shows_what_matches_before_and_after(standin_api: StandIn) -> None:
+    standin_api.answers["POST /subscriptions/dry-run"] = (200, bodies.dry_run())
+    ran = hookline("subscriptions", "dry-run", "--event-type", "*", **standin_api.env)
+    assert (ran.code, ran.err) == (0, "")
+    for text in ("1,200 events (after 5 s; there are more)", "no such field", '"name": "Zoë"', "after, 30 bytes",
+                 '"link": "/api/v1/events/evt_1"', "too long to be shown"):  # fmt: skip
+        assert text in ran.out
+    assert "name a subscription" in hookline("subscriptions", "dry-run", **standin_api.env).err

@@ -3,23 +3,26 @@
 import io
 import json
 import signal
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, Producer, TopicPartition
 
 from compose.complaints import ExitCode
 from compose.publishing import LONGEST_LINE, Counts, json_given, json_of, numbered
 from compose.topics import apply_topics
 from processors.settings import WorkerSettings
 from producers.settings import KafkaSettings
-from schemas.codec import decode
+from schemas.codec import decode, encode
 from schemas.errors import InvalidInput
+from schemas.ids import OrganizationId
 from schemas.records import Event
-from schemas.topics import DEFAULT_PARTITIONS, EVENTS
+from schemas.topics import DEFAULT_PARTITIONS, EVENT_TYPES, EVENTS
 from tests.compose.shell import NOWHERE, hookline, started
+from tests.producers.test_event_types import DEFINITION
 
 
 @pytest.fixture
@@ -233,3 +236,16 @@ def test_what_does_not_go_together_is_said(arguments: tuple[str, ...], code: int
     ran = hookline("publish", *arguments, KAFKA_BOOTSTRAP_SERVERS=NOWHERE)
     assert ran.code == code
     assert words in ran.err
+
+
+@pytest.mark.kafka
+def test_an_organizations_own_type_is_published_as_its_topic_defines_it(topics: dict[str, str], bootstrap: str) -> None:
+    organization = f"org_{uuid4().hex}"
+    definition = replace(DEFINITION, organization_id=OrganizationId(organization))
+    producer = Producer({"bootstrap.servers": bootstrap})
+    producer.produce(EVENT_TYPES, encode(definition), f"{organization}/{definition.name}")
+    assert producer.flush(10) == 0
+    given = ("publish", definition.name, "--organization", organization, "--data")
+    assert hookline(*given, '{"id": "x"}', **topics).code == ExitCode.OK
+    refused = hookline(*given, "{}", **topics)
+    assert refused.complaint.startswith("hookline: /data/id: is missing")

@@ -32,7 +32,7 @@ async def published(organization: Organization, publisher: Publisher, count: int
         )
         for number in range(count)
     ]
-    ids = [await asyncio.wrap_future(receipt._future) for receipt in receipts]
+    ids = [await receipt for receipt in receipts]
     await organization.until("/events", lambda page: any(each["id"] == ids[-1] for each in page["data"]), limit=100)
     return [str(each) for each in ids]
 

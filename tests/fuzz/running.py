@@ -22,8 +22,8 @@ from tests.fuzz.serving import served
 COLLECTIONS = {
     "api-tokens": "token", "applications": "application", "deliveries": "delivery", "event-types": "event_type",
     "events": "event", "invitations": "invitation", "jobs": "replay", "members": "member",
-    "organizations": "organization",
-    "quarantine": "quarantine", "replays": "replay", "roles": "role", "subscriptions": "subscription", "users": "user",
+    "organizations": "organization", "quarantine": "quarantine", "replays": "replay", "roles": "role",
+    "subscriptions": "subscription", "users": "user",
 }  # fmt: skip
 TOPICS = [topics.EVENTS, topics.DELIVER, topics.REPLAY]
 

@@ -97,11 +97,18 @@ def test_an_event_carries_cloudevents_headers_and_its_trace(publisher: Publisher
 
 @pytest.mark.kafka
 def test_without_a_key_an_event_is_spread_by_its_id(publisher: Publisher, kafka: str) -> None:
-    event_id = publisher.publish(**user_created()).result(20)
+    event_id = publisher.publish(**user_created(type="hookline.test")).result(20)
     [(event, message)] = published(kafka, event_id)
     assert message.key() == event_id.encode()
     assert event.key is None
     assert "ce_subject" not in dict(message.headers() or [])
+
+
+@pytest.mark.kafka
+def test_without_a_key_the_types_own_field_orders_its_events(publisher: Publisher, kafka: str) -> None:
+    event_id = publisher.publish(**user_created()).result(20)
+    [(event, message)] = published(kafka, event_id)
+    assert (event.key, message.key(), event.source) == ("user_123", b"user_123", "/billing")
 
 
 @pytest.mark.kafka

@@ -1,5 +1,6 @@
 """Events on their way in, and bodies on their way out."""
 
+import dataclasses
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -7,7 +8,7 @@ import orjson
 import pytest
 from hypothesis import given
 
-from schemas.catalogue import UnknownEventType, catalogue
+from schemas.catalogue import Catalogue, EventTypeState, UnknownEventType, catalogue
 from schemas.envelope import LARGEST_EVENT_BYTES, LONGEST_KEY, EventTooLarge, body_of, new_event
 from schemas.errors import InvalidInput
 from schemas.ids import EventId, OrganizationId, is_time_ordered, made_at
@@ -160,6 +161,44 @@ def test_what_does_not_hold_is_refused_with_a_pointer(given_: dict[str, Any], po
     assert caught.value.pointer == pointer
     assert "\n" not in str(caught.value)
     str(caught.value).encode()
+
+
+@pytest.mark.parametrize(
+    ("data", "key", "expected"),
+    [
+        ({"id": "user_1"}, None, "user_1"),
+        ({"id": "user_1"}, "mine", "mine"),  # who names a key is meant
+        ({"id": ""}, None, None),
+        ({"id": "x" * LONGEST_KEY}, None, "x" * LONGEST_KEY),
+    ],
+)
+def test_what_the_type_is_ordered_by_is_the_key(data: Any, key: str | None, expected: str | None) -> None:
+    assert new_event(type="user.created", organization_id="org_789", data=data, key=key).key == expected
+
+
+def test_what_orders_and_is_too_long_for_a_key_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="orders events") as caught:
+        new_event(type="user.created", organization_id="org_789", data={"id": "x" * (LONGEST_KEY + 1)})
+    assert caught.value.pointer == "/data/id"
+
+
+@pytest.mark.parametrize("state", ["draft", "archived", "deprecated", "active"])
+def test_what_is_no_more_or_not_yet_published_is_refused(state: str) -> None:
+    own = Catalogue()
+    made = dataclasses.replace(
+        own.of("user.created"),
+        name="order.placed",
+        state=EventTypeState(state),
+        organization_id=OrganizationId("org_789"),
+    )
+    own.put(made)
+    whole: Any = {"type": "order.placed", "organization_id": "org_789", "data": {"id": "o_1"}, "catalogue": own}
+    if state in {"active", "deprecated"}:
+        assert new_event(**whole).type == "order.placed"
+        return
+    with pytest.raises(InvalidInput, match=f"is {state}: it cannot be published") as caught:
+        new_event(**whole)
+    assert caught.value.pointer == "/type"
 
 
 def test_an_unknown_type_is_a_kind_of_its_own() -> None:

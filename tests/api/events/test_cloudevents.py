@@ -131,7 +131,6 @@ async def test_what_is_no_batch_is_refused_as_a_whole(
     ("fields", "pointer"),
     [
         ({"source": None}, "/source"),
-        ({"type": "no.such"}, "/type"),
         ({"type": "subscription.disabled"}, "/type"),
         ({"data": {}}, "/data/id"),
         ({"organizationid": f"org_{uuid4().hex}"}, "/organizationid"),

@@ -25,9 +25,10 @@ NAMES = {
     "subscription_id": "subscription",
     "token_id": "token",
     "user_id": "user",
+    "version": "event_type_version",
 }
 OWN_NAMES = {"remove_member": {"user_id": "member"}, "cancel_replay": {"replay_id": "replay"}}
-EVERYBODYS = {"event_type", "quarantine"}  # the same for all, or the operator's
+EVERYBODYS = {"event_type_version", "quarantine"}  # the same for all, or the operator's
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,13 @@ async def things_of(admin: httpx.AsyncClient, url: str) -> Things:
         "scopes": ["read"],
         "grants": ["authorization_code"],
     }
+    event_type: dict[str, object] = {
+        "name": f"order.shipped_{uuid4().hex}",
+        "description": "An order left.",
+        "state": "draft",
+        "schema": {"type": "record", "name": "shipped", "fields": [{"name": "id", "type": "string"}]},
+        "example": {"id": "ord_1"},
+    }
     later = (datetime.now(UTC) + timedelta(days=1)).isoformat()
     ids = {
         "organization": organization_id,
@@ -74,7 +82,8 @@ async def things_of(admin: httpx.AsyncClient, url: str) -> Things:
         "delivery": seeded["deliveries"][0],
         "replay": seeded["replays"][0],
         "quarantine": seeded["quarantine"][0],
-        "event_type": "user.created",
+        "event_type": (await made("event-types", event_type))["name"],
+        "event_type_version": "1",
         "user": (await made("users", user()))["id"],
         "member": (await made("users", user()))["id"],
         "role": (await made("roles", {"name": "Their role", "permissions": ["read"]}))["id"],

@@ -3,12 +3,19 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import orjson
 import pytest
 import pytest_asyncio
 from confluent_kafka import Consumer
 
+from api.replays.estimating import estimated
+from api.replays.log_bounds import bounds_of, by_time
+from api.replays.stored_events import Window, with_stored_begin
+from api.replays.tables import ReplayRow
+from api.replays.wanting import Wanting
 from schemas.envelope import body_of
 from schemas.ids import SubscriptionId, delivery_id_of
 from schemas.records import Position
@@ -169,3 +176,42 @@ async def test_a_paused_replay_sends_nothing_until_it_is_resumed(
         found += await arrivals(replayed, replay_id, 120 - len(found))
         await replay_when(log, replay_id, state="finishing", sent=120)
     assert by_key(found) == in_log_order(published)
+
+
+async def test_a_filter_sees_the_same_in_kafka_and_in_stored_bodies(
+    log: Log, events: EventLog, upgraded_url: str, bootstrap: str, replayed: Consumer
+) -> None:
+    published = await events.publish(30)  # keys k0, k1, k2 in turn, which are their subjects
+    events.forget({each.partition: 4 for each in published})
+    await log.subscription()
+    filters = '[{"exact":{"subject":"k1"}},{"cel":"int(data.id) < 20"}]'
+    async with running(upgraded_url, bootstrap, events_topic=events.topic):
+        replay_id = await events.asked(since=minutes_ago(5), filters=filters)
+        row = await replay_when(log, replay_id, state="finishing")
+        found = await arrivals(replayed, replay_id, 7)
+    assert row["total"] == 7
+    data = {each.event.id: orjson.loads(each.event.data)["id"] for each in published}
+    assert {data[each.delivery.event_id] for each in found} == {"1", "4", "7", "10", "13", "16", "19"}
+
+
+async def test_an_estimate_says_what_kafka_has_no_more(log: Log, events: EventLog, bootstrap: str) -> None:
+    published = await events.publish(30)
+    events.forget({each.partition: 4 for each in published})
+    forgotten = sum(each.offset < 4 for each in published)
+    await log.subscription()
+    since = minutes_ago(5)
+    bounds = await bounds_of({"bootstrap.servers": bootstrap}, since, None, topic=events.topic)
+    window = Window(organization_id=log.organization_id, since=since, until=None, event_types=None)
+    wanting = Wanting(ReplayRow(organization_id=log.organization_id))
+    async with log.transaction() as db:
+        positions = await with_stored_begin(db, window, by_time(bounds))
+        found = await estimated(db, window, positions, bounds.low, wanting)
+        later = await estimated(
+            db,
+            replace(window, since=datetime.now(UTC)),
+            positions,
+            bounds.low,
+            Wanting(ReplayRow(organization_id=log.organization_id)),
+        )
+    assert (found.stored_events, found.types["user.created"].sent, found.is_estimate) == (forgotten, 30, False)
+    assert later.stored_events == 0  # of what Kafka forgot, the event's own time says whether it is meant

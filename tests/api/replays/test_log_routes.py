@@ -68,6 +68,7 @@ def ends_of(published: Sequence[Published]) -> dict[str, int]:
         ({"source": "log", "since": SINCE, "state": "failed"}, ["/state"]),
         ({"source": "log", "since": SINCE, "until": SINCE, "subscription_id": "sub_1"}, ["/subscription_id", "/until"]),
         ({"state": "failed", "offsets": {"from": {"0": 1}}, "filters": []}, ["/filters", "/offsets"]),
+        ({"source": "log", "since": SINCE, "filters": [{"exact": {"subject": 1}}]}, ["/filters/0/exact/subject"]),
         ({"source": "tape", "since": SINCE}, ["/source"]),
     ],
 )
