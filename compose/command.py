@@ -278,9 +278,10 @@ def publish(  # noqa: PLR0917 - a command's parameters are its options
 
     _log_as_command()
     if file is not None:
-        publishing.check_alone(
-            "--file", TYPE=type, data=data, key=key, previous=previous, metadata=metadata, id=source_id
-        )
+        others = {"TYPE": type, "--data": data, "--key": key, "--previous": previous, "--metadata": metadata}
+        for name, value in {**others, "--id": source_id}.items():
+            if value is not None:
+                raise typer.BadParameter(f"{name} does not go with it: each line says its own", param_hint="--file")
     elif type is None or data is None:
         raise typer.BadParameter("give TYPE and --data, or --file", param_hint="TYPE")
     if data == "-" and source_id is not None:

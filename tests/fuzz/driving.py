@@ -5,6 +5,7 @@ made-up ids and with ids of things that are there. A route that is added later i
 """
 
 import itertools
+import json
 import time
 import unittest
 import warnings
@@ -52,6 +53,13 @@ CONFIG: Final = {
 _MOST_AT_A_TIME: Final = 40  # requests of one kind, then the next kind
 _MOST_SECONDS: Final = 5.0  # for them: a route that waits for others must not take all the time
 _MOST_TRIES: Final = 40  # to make the first: nothing can be wrong about an id in a path, and to see that took 2 s
+
+
+@schemathesis.serializer("application/x-ndjson")
+def _as_a_line(_: Any, value: Any) -> bytes:
+    """Return one line of a stream; schemathesis knows no way to write them."""
+    return json.dumps(value).encode() + b"\n"
+
 
 _Operation = APIOperation[Any, Any, Any, Any]
 Found = Mapping[str, list[str]]
