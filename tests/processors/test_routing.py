@@ -17,10 +17,11 @@ from processors.quarantining import LEFT_OUT, MOST_BYTES
 from processors.routing import STAGE, Router, checked_event, deliveries_of, organization_of
 from producers.handover import LoopProducer
 from schemas.codec import UnreadableRecord, decode, encode
+from schemas.envelope import body_of
 from schemas.errors import InvalidInput
 from schemas.headers import event_headers
 from schemas.ids import EventId, OrganizationId, delivery_id_of, is_time_ordered, made_at
-from schemas.records import Attempt, AttemptState, Delivery, Event, Position, Subscription
+from schemas.records import NEVER_SHAPED, Attempt, AttemptState, Delivery, Event, Position, Subscription
 from schemas.topics import ATTEMPTS, DELIVER, EVENTS, QUARANTINE
 from tests.flows.conftest import records_on
 from tests.processors import made
@@ -300,3 +301,22 @@ def test_any_bytes_are_an_event_or_are_refused_in_our_own_words(value: bytes) ->
 def test_nesting_of_any_depth_is_a_body_or_is_refused(depth: int) -> None:
     with suppress(InvalidInput):
         routed(made.event(data=b'{"a":' + b"[" * depth + b"]" * depth + b"}"), made.subscription())
+
+
+def test_each_subscription_is_owed_its_own_shape_and_says_which_version_it_was() -> None:
+    event = made.event(data=b'{"id":"u1","email":"a@example.com"}')
+    thin = replace(made.subscription(), payload='{"shape":"thin"}', transformation_version=3)
+    masked = replace(made.subscription(), payload='{"mask":["personal"]}', transformation_version=1)
+    off = replace(made.subscription(enabled=False), payload='{"shape":"thin"}', transformation_version=3)
+    deliveries, (held,) = routed(event, thin, masked, made.subscription(), off)
+    assert [each.transformation_version for each in deliveries] == [3, 1, 0]
+    assert json.loads(deliveries[0].body)["link"] == f"/api/v1/events/{event.id}"
+    assert json.loads(deliveries[1].body)["data"] == {"id": "u1", "email": "***"}
+    assert deliveries[2].body == body_of(event)
+    assert held.transformation_version == NEVER_SHAPED  # nothing was made, so nothing is to be made again
+
+
+@pytest.mark.parametrize("payload", ['{"shape":"thin"}', '{"include":["data.id"]}', None])
+def test_what_no_body_can_be_made_of_is_nobodys_whatever_the_shape(payload: str | None) -> None:
+    with pytest.raises(InvalidInput):
+        routed(made.event(data=b"[]"), replace(made.subscription(), payload=payload))
