@@ -161,6 +161,7 @@ class _Drawing:
             at,
             f"user_{number % 5000}",
             source_id,
+            None,
             body,
             None,
             0,
@@ -213,7 +214,7 @@ class _Drawing:
         finished_at = None if state == "retrying" else moment
         delivery = (
             identifier, at, organization, subscription, event_id, event_type, state, "0", len(attempts), status, kind,
-            error, 40, created_at, due_at, moment, finished_at, False, key, event[10], 0, 0, event[10], None,
+            error, 40, created_at, due_at, moment, finished_at, False, key, event[11], 0, 0, event[11], None,
         )  # fmt: skip
         return delivery, attempts
 
@@ -237,7 +238,7 @@ class _Drawing:
         return (
             identifier, at, organization, delivery, "0", number, state, status, kind, error, moment, moment, 40, None,
             f"https://example.com/{subscription}", "93.184.216.34:443", _REQUEST, _RESPONSE if answered else None,
-            b"ok" * 20 if answered else None, False, body_bytes, 1, "worker-0",
+            b"ok" * 20 if answered else None, False, body_bytes, 1, "worker-0", 0,
         )  # fmt: skip
 
     def _id(self, prefix: str, at: datetime) -> str:

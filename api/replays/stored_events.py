@@ -83,7 +83,7 @@ def stretch_conditions(window: Window, number: int, stretch: Stretch, *, upto: i
 
 
 def past_event_of(row: EventRow) -> PastEvent:
-    """Return a row as the event that it was; what CloudEvents call its source was not stored."""
+    """Return a row as the event that it was."""
     body = cast(dict[str, Json], orjson.loads(row.body))  # ours: schemas/envelope.py, `body_of`
     previous = body.get("previous")
     event = Event(
@@ -96,6 +96,7 @@ def past_event_of(row: EventRow) -> PastEvent:
         previous=None if previous is None else orjson.dumps(previous),
         metadata=orjson.dumps(body.get("metadata") or {}),
         source_id=row.source_id,
+        source=row.source,
     )
     return PastEvent(
         event=event, at=row.at, partition=row.partition, offset=row.offset, traceparent=row.traceparent, body=row.body
