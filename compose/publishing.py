@@ -17,8 +17,7 @@ from rich.text import Text
 from compose.complaints import ExitCode
 from compose.printing import print_json_line
 from producers.errors import BrokersAway, ProducingError
-from producers.publisher import PATIENCE_S, Publisher
-from producers.receipts import Receipt
+from producers.publisher import PATIENCE_S, Publisher, Receipt
 from schemas.errors import InvalidInput
 from schemas.ids import EventId
 from schemas.redaction import Json
