@@ -18,8 +18,7 @@ from compose.complaints import ExitCode
 from compose.printing import print_json_line
 from compose.publishing_lines import queue_line
 from producers.errors import BrokersAway, ProducingError
-from producers.publisher import PATIENCE_S, Publisher
-from producers.receipts import Receipt
+from producers.publisher import PATIENCE_S, Publisher, Receipt
 from schemas.errors import InvalidInput
 from schemas.ids import EventId
 from schemas.redaction import Json

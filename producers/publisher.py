@@ -19,7 +19,7 @@ from schemas.envelope import LARGEST_EVENT_BYTES
 from schemas.ids import EventId
 from schemas.records import Event
 
-__all__ = ["PATIENCE_S", "Publisher", "event_record", "kafka_config"]
+__all__ = ["PATIENCE_S", "Publisher", "Receipt", "event_record", "kafka_config"]
 
 PATIENCE_S: Final = 9.0  # under 10 s, so that an HTTP caller in front of it gets an answer
 

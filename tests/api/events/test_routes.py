@@ -170,7 +170,7 @@ async def test_without_kafka_it_is_503_within_10_s_and_no_more_may_wait_than_the
 async def test_a_topic_that_is_not_there_is_503_and_no_false_202(
     bootstrap: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("producers.publisher.EVENTS", "hookline.not-applied-yet")  # a broker without our topics
+    monkeypatch.setattr("producers.making.EVENTS", "hookline.not-applied-yet")  # a broker without our topics
     async with client_of(settings_of(NO_DATABASE_URL), KafkaSettings(bootstrap_servers=bootstrap)) as api:
         started = time.monotonic()
         problem_of(await api.post(PATH, json=MINIMAL), 503)
