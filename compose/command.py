@@ -271,6 +271,8 @@ def publish(  # noqa: PLR0917 - a command's parameters are its options
       hookline publish hookline.test --data - < data.jsonl
       hookline publish --file events.ndjson
     """
+    from dataclasses import replace
+
     from compose import publishing
     from compose.own_event_types import catalogue_with
     from compose.settings import kafka_of_command
@@ -302,7 +304,9 @@ def publish(  # noqa: PLR0917 - a command's parameters are its options
         publisher = Publisher(settings=kafka, source=publishing.SOURCE, catalogue=catalogue)
         try:
             if lines is not None:
-                raise typer.Exit(publishing.publish_lines(publisher, sending, lines, as_json=json))
+                raise typer.Exit(
+                    publishing.publish_lines(publisher, replace(sending, catalogue=catalogue), lines, as_json=json)
+                )
             event_id = publishing.publish_one(publisher, sending, one)
         finally:
             publisher.close(0.0)

@@ -18,7 +18,9 @@ from compose.complaints import ExitCode
 from compose.printing import print_json_line
 from compose.publishing_lines import queue_line
 from producers.errors import BrokersAway, ProducingError
-from producers.publisher import PATIENCE_S, Publisher, Receipt
+from producers.publisher import PATIENCE_S, Publisher
+from producers.receipts import Receipt
+from schemas.catalogue import BUILT_IN, Catalogue
 from schemas.errors import InvalidInput
 from schemas.ids import EventId
 from schemas.redaction import Json
@@ -42,6 +44,7 @@ class Sending:
     previous: Json = None
     metadata: Json = None
     source_id: str | None = None
+    catalogue: Catalogue = BUILT_IN  # for CloudEvents; for the others the publisher has it
     kafka: str = ""  # where it goes, for the error that nobody is there
 
 
@@ -163,7 +166,13 @@ class LinePublisher:
             if line is None:
                 raise InvalidInput(f"is longer than {LONGEST_LINE:,} bytes")
             if self._sending.type is None:
-                queue_line(self._publisher, self._sending.organization_id, json_of(line), report)
+                queue_line(
+                    self._publisher,
+                    self._sending.organization_id,
+                    json_of(line),
+                    report,
+                    catalogue=self._sending.catalogue,
+                )
             else:
                 _queue(self._publisher, self._sending, json_of(line), on_published=report)
         except InvalidInput as error:

@@ -8,6 +8,7 @@ from typing import Any, Final, cast
 from producers.errors import ProducingError
 from producers.publisher import Publisher
 from producers.receipts import Receipt
+from schemas.catalogue import Catalogue
 from schemas.cloudevents.json_format import structured_of
 from schemas.cloudevents.mapping import ORGANIZATION, event_of, traceparent_of
 from schemas.errors import InvalidInput
@@ -19,13 +20,16 @@ _FIELDS: Final = ("type", "data", "key", "previous", "metadata", "id")
 _TEXTS: Final = ("type", "key", "id")
 
 
-def queue_line(publisher: Publisher, organization_id: str, value: Json, on_published: OnPublished) -> Receipt:
+def queue_line(
+    publisher: Publisher, organization_id: str, value: Json, on_published: OnPublished, *, catalogue: Catalogue
+) -> Receipt:
     """Queue the event that a line holds: a CloudEvent where there is a `specversion`, else `type`, `data` and so on.
 
-    A CloudEvent's own `organizationid` goes before `organization_id`. Raises InvalidInput, ProducingError.
+    A CloudEvent's own `organizationid` goes before `organization_id`; `catalogue` knows its type. Raises InvalidInput,
+    ProducingError.
     """
     if isinstance(value, dict) and "specversion" in value:
-        return _queue_cloud_event(publisher, organization_id, value, on_published)
+        return _queue_cloud_event(publisher, organization_id, value, on_published, catalogue)
     given = _checked(value)
     return publisher.publish(
         type=cast(str, given["type"]),
@@ -39,9 +43,15 @@ def queue_line(publisher: Publisher, organization_id: str, value: Json, on_publi
     )
 
 
-def _queue_cloud_event(publisher: Publisher, organization_id: str, value: Json, on_published: OnPublished) -> Receipt:
+def _queue_cloud_event(
+    publisher: Publisher, organization_id: str, value: Json, on_published: OnPublished, catalogue: Catalogue
+) -> Receipt:
     cloud = structured_of(value)
-    event = event_of(cloud, organization_id=None if ORGANIZATION in cloud.extensions else organization_id)
+    event = event_of(
+        cloud,
+        organization_id=None if ORGANIZATION in cloud.extensions else organization_id,
+        catalogue=catalogue,
+    )
     # The id that the worker would give it: a file that is published twice makes no second delivery of it.
     event_id = event_id_of(
         event.organization_id, cloud.source, cloud.id, said_at=cloud.time, appended_at=datetime.now(UTC)

@@ -76,7 +76,7 @@ class Organization:
         return answer.json()
 
     async def until(
-        self, path: str, reached: Callable[[Any], bool], *, within_s: float = 10, **parameters: object
+        self, path: str, reached: Callable[[Any], bool], *, within_s: float = 60, **parameters: object
     ) -> Any:
         """Return the same once `reached` holds for it: what the log says comes a little after what happened."""
         deadline = time.monotonic() + within_s
