@@ -80,9 +80,7 @@ def set_filters(filters: Sequence[dict[str, JsonValue]] | None, row: Subscriptio
 
     Raises InvalidInput with a pointer to what is no filter.
     """
-    checked = cast(list[Json], orjson.loads(checked_filters(cast(Json, filters)))) if filters else None
-    if checked != row.filters or row.version == 0:
-        row.filters = checked
+    row.filters = cast(list[Json], orjson.loads(checked_filters(cast(Json, filters)))) if filters else None
 
 
 def shown_filtering(row: SubscriptionRow, errors: ShownFilterErrors | None) -> ShownFiltering:
