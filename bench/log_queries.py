@@ -34,6 +34,11 @@ from api.events.log import Wanted as WantedEvents
 from api.events.outcomes import EventOutcome
 from api.lists import Place
 from api.migrations import upgrade
+from api.replays.estimating import estimated
+from api.replays.positions import Stretch
+from api.replays.stored_events import Window, stored_events
+from api.replays.tables import ReplayRow
+from api.replays.wanting import Wanting
 from api.settings import ApiSettings
 from api.subscriptions.waiting import event_of as event_of_heap
 from api.subscriptions.waiting import waiting_for
@@ -290,6 +295,23 @@ def _texts(known: Known) -> dict[str, Ask]:
     }
 
 
+_EVERYTHING: Final = Stretch(begin=0, next=0, end=1 << 62)
+
+
+def _stored(since: datetime) -> Ask:
+    window = Window(organization_id=LARGE, since=since, until=None, event_types=None)
+    return lambda db: stored_events(db, window, 0, _EVERYTHING, upto=_EVERYTHING.end)
+
+
+def _estimated(since: datetime) -> Ask:
+    window = Window(organization_id=LARGE, since=since, until=None, event_types=None)
+
+    async def ask(db: AsyncSession) -> object:
+        return await estimated(db, window, {0: _EVERYTHING}, {0: 0}, Wanting(ReplayRow(organization_id=LARGE)))
+
+    return ask
+
+
 def _lists_of_events(known: Known) -> dict[str, Ask]:
     def events(organization: OrganizationId = LARGE, *, after: Place | None = None, **wanted: Any) -> Ask:
         return lambda db: events_of(db, organization, WantedEvents(**wanted), after=after, limit=PAGE)
@@ -300,6 +322,8 @@ def _lists_of_events(known: Known) -> dict[str, Ask]:
         "events": events(),
         "events of a tiny organization": events(TINY),
         "events, oldest first": events(order=Order.ASC),
+        "events of a partition, for a replay of the log": _stored(week_ago),
+        "events of a partition, for its estimate": _estimated(week_ago),
         **{
             f"events of a day that were {outcome}": events(since=day_ago, until=datetime.now(UTC), outcome=outcome)
             for outcome in EventOutcome

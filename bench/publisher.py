@@ -6,6 +6,7 @@ and of the thread that publishes; `--profile` prints where the time goes.
 """
 
 import argparse
+import asyncio
 import cProfile
 import json
 import pstats
@@ -17,18 +18,20 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import uvloop
 from confluent_kafka import Producer
 
 from compose.kafka import EmbeddedKafka
 from compose.topics import apply_topics
 from processors.settings import WorkerSettings
-from producers import Publisher
+from producers import AsyncPublisher, Publisher
 from producers.publisher import event_record
 from producers.records import RecordProducer, ReportThread
 from producers.settings import KafkaSettings
 from schemas.envelope import new_event
 from schemas.topics import EVENTS
 
+AT_ONCE = 1000  # events that are awaited together
 FILLING = "x" * 800  # an event's record has 1,024 bytes with it
 
 
@@ -74,6 +77,8 @@ def _measure(settings: KafkaSettings, asked: argparse.Namespace) -> list[Figures
         "limit: raw produce, counted": raw,
         "RecordProducer, ready records": records,
         "Publisher.publish": publisher,
+        "AsyncPublisher.publish": asynchronous,
+        "Publisher, receipts awaited": awaited,
     }
     found = []
     for _ in range(asked.runs):
@@ -162,6 +167,32 @@ def publisher(settings: KafkaSettings, events: int) -> None:
         assert publishing.flush(60) == 0
         assert all(receipt.done() for receipt in receipts)
         receipts[-1].result(0)
+
+
+def asynchronous(settings: KafkaSettings, events: int) -> None:
+    """Publish in an event loop, a thousand awaited at once."""
+
+    async def publishing() -> None:
+        async with AsyncPublisher(settings=settings, patience_s=30) as publisher:
+            for first in range(0, events, AT_ONCE):
+                await asyncio.gather(
+                    *(publisher.publish(**given(number)) for number in range(first, min(first + AT_ONCE, events)))
+                )
+
+    uvloop.run(publishing())
+
+
+def awaited(settings: KafkaSettings, events: int) -> None:
+    """Do the same with a Publisher, whose reports come in a thread."""
+
+    async def publishing() -> None:
+        with Publisher(settings=settings, patience_s=30) as publisher:
+            for first in range(0, events, AT_ONCE):
+                await asyncio.gather(
+                    *(publisher.publish(**given(number)) for number in range(first, min(first + AT_ONCE, events)))
+                )
+
+    uvloop.run(publishing())
 
 
 def _profiled(call: Callable[[], None]) -> None:

@@ -16,6 +16,7 @@ from compose.commands import (
     jobs,
     keys,
     members,
+    outbox,
     quarantine,
     replays,
     schemas,
@@ -41,7 +42,7 @@ for name, group in {
     "subscriptions": subscriptions.app, "deliveries": deliveries.app, "replays": replays.app, "jobs": jobs.app,
     "events": events.app, "quarantine": quarantine.app, "schemas": schemas.app, "keys": keys.app,
     "tokens": tokens.app, "applications": applications.app, "members": members.app, "users": users.app,
-    "audit": audit.app, "topics": topics_app, "db": db_app,
+    "audit": audit.app, "outbox": outbox.app, "topics": topics_app, "db": db_app,
 }.items():  # fmt: skip
     app.add_typer(group, name=name)
 
@@ -271,14 +272,16 @@ def publish(  # noqa: PLR0917 - a command's parameters are its options
       hookline publish --file events.ndjson
     """
     from compose import publishing
+    from compose.own_event_types import catalogue_with
     from compose.settings import kafka_of_command
     from producers.publisher import Publisher
 
     _log_as_command()
     if file is not None:
-        publishing.check_alone(
-            "--file", TYPE=type, data=data, key=key, previous=previous, metadata=metadata, id=source_id
-        )
+        others = {"TYPE": type, "--data": data, "--key": key, "--previous": previous, "--metadata": metadata}
+        for name, value in {**others, "--id": source_id}.items():
+            if value is not None:
+                raise typer.BadParameter(f"{name} does not go with it: each line says its own", param_hint="--file")
     elif type is None or data is None:
         raise typer.BadParameter("give TYPE and --data, or --file", param_hint="TYPE")
     if data == "-" and source_id is not None:
@@ -295,13 +298,14 @@ def publish(  # noqa: PLR0917 - a command's parameters are its options
     )
     one = None if data in {"-", None} else publishing.json_given(str(data), option="--data")
     lines = sys.stdin.buffer if data == "-" else None if file is None else publishing.opened(file)
-    publisher = Publisher(settings=kafka, source=publishing.SOURCE)
-    try:
-        if lines is not None:
-            raise typer.Exit(publishing.publish_lines(publisher, sending, lines, as_json=json))
-        event_id = publishing.publish_one(publisher, sending, one)
-    finally:
-        publisher.close(0.0)
+    with catalogue_with(type, kafka) as catalogue:
+        publisher = Publisher(settings=kafka, source=publishing.SOURCE, catalogue=catalogue)
+        try:
+            if lines is not None:
+                raise typer.Exit(publishing.publish_lines(publisher, sending, lines, as_json=json))
+            event_id = publishing.publish_one(publisher, sending, one)
+        finally:
+            publisher.close(0.0)
     if json:
         print_json({"id": event_id, "type": type, "organization_id": organization})
     else:

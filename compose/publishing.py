@@ -91,14 +91,6 @@ def opened(path: Path) -> BinaryIO:
         raise InvalidInput(f"--file: cannot read {path}: {error.strerror}") from None
 
 
-def check_alone(option: str, **others: object) -> None:
-    """Raise InvalidInput when anything is given that each line says for itself."""
-    for name, value in others.items():
-        if value is not None:
-            named = name if name.isupper() else f"--{name}"
-            raise InvalidInput(f"{named} does not go with {option}: each of its lines says its own")
-
-
 def publish_one(publisher: Publisher, sending: Sending, data: Json) -> EventId:
     """Return the event's id when Kafka has it; raises InvalidInput or ProducingError."""
     try:

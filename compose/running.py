@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from types import FrameType
-from typing import Final, cast
+from typing import TYPE_CHECKING, Final, cast
 
 import structlog
 import uvloop
@@ -28,6 +28,9 @@ from compose.topics import Brokers, topics_of
 from processors.settings import WorkerSettings
 from producers.settings import KafkaSettings
 from schemas.errors import HooklineError
+
+if TYPE_CHECKING:
+    from producers.relay import Relay
 
 log = structlog.get_logger("compose.running")
 
@@ -79,18 +82,28 @@ def run_relay() -> None:
 
     database_url, settings = ApiSettings().database_url, worker_settings()
 
-    async def relaying() -> None:
-        relay = Relay(database_url, RoutedKafkaSettings())
-        _stop_on_signal(relay.stop)
-        active = asyncio.create_task(relay.wait_active())
-        active.add_done_callback(lambda task: None if task.cancelled() else ready())
-        try:
-            await relay.run()
-        finally:
-            active.cancel()
-
     with _ready_file() as ready, _metrics_server(settings), _runner() as runner:
-        runner.run(relaying())
+        runner.run(_relaying(lambda: Relay(database_url, RoutedKafkaSettings()), ready))
+
+
+def run_outbox_relay(database_url: str, table: str) -> None:
+    """Relay a service's own outbox to Kafka; it is ready when it has reached the service's database."""
+    from producers.event_outbox import EventOutbox
+
+    outbox = EventOutbox(source="/", table=table)
+    with _ready_file() as ready, _runner() as runner:
+        runner.run(_relaying(lambda: outbox.relay_of(database_url, RoutedKafkaSettings()), ready))
+
+
+async def _relaying(make: "Callable[[], Relay]", ready: Callable[[], None]) -> None:
+    relay = make()
+    _stop_on_signal(relay.stop)
+    active = asyncio.create_task(relay.wait_active())
+    active.add_done_callback(lambda task: None if task.cancelled() else ready())
+    try:
+        await relay.run()
+    finally:
+        active.cancel()
 
 
 def run_projector() -> None:

@@ -7,7 +7,7 @@ holds back all (FAUST.md, F11). A record is committed once the broker has it on 
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final, cast
 
@@ -202,7 +202,7 @@ class Mover:
             if tier is None:
                 self._room.wait_on(waiting, waiting.due_at)
                 return
-            record = replace(record, topic=self._retry_topic_of(tier))
+            record = record._replace(topic=self._retry_topic_of(tier))
 
         def report(error: ProducingError | None) -> None:
             self._settle(waiting, record, error)

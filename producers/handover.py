@@ -65,22 +65,33 @@ class LoopProducer:
         it is full this waits without holding up the loop, 10 s at most a record (QueueFull), and who comes later waits
         behind it: ordered deliveries are as ordered as their records here.
         """
-        failed = next((error for error in await self.outcomes_of(records) if error is not None), None)
-        if failed is not None:
-            raise failed
+        failed: list[ProducingError] = []
+
+        def reported(_: int, error: ProducingError | None) -> None:
+            if error is not None:
+                failed.append(error)
+
+        await self._send(records, reported)
+        if failed:
+            raise failed[0]
 
     async def outcomes_of(self, records: Sequence[Outgoing]) -> list[ProducingError | None]:
         """Do the same and return, for each record, None or why the brokers may not have it."""
+        outcomes: list[ProducingError | None] = [None] * len(records)
+        await self._send(records, outcomes.__setitem__)
+        return outcomes
+
+    async def _send(self, records: Sequence[Outgoing], report: Callable[[int, ProducingError | None], None]) -> None:
+        """Return when all are reported; `report` hears of each by its place."""
         if not records:
-            return []
+            return
         done = self._loop.create_future()
         waiting = len(records)
-        outcomes: list[ProducingError | None] = [None] * waiting
 
         def reported(index: int, error: ProducingError | None) -> None:
             nonlocal waiting
             waiting -= 1
-            outcomes[index] = error
+            report(index, error)
             if waiting == 0 and not done.done():
                 done.set_result(None)
 
@@ -91,7 +102,6 @@ class LoopProducer:
             await done
         finally:
             done.cancel()  # of a caller who was cancelled: nobody is left to hear the reports
-        return outcomes
 
     async def _queue(self, record: Outgoing, report: Report) -> None:
         if not self._in_line and self._is_settled(record, report):

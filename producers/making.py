@@ -10,6 +10,7 @@ from schemas.envelope import LARGEST_EVENT_BYTES, new_event
 from schemas.errors import InvalidInput
 from schemas.headers import event_headers, is_traceparent
 from schemas.ids import EventId
+from schemas.json_values import Json
 from schemas.records import Event
 from schemas.topics import EVENTS
 
@@ -25,10 +26,10 @@ class EventFields(TypedDict, total=False):
 
     type: Required[str]
     organization_id: Required[str]
-    data: Required[Mapping[str, Any]]
+    data: Required[Mapping[str, Any] | Json]
     key: str | None
-    previous: Mapping[str, Any] | None
-    metadata: Mapping[str, Any] | None
+    previous: Mapping[str, Any] | Json
+    metadata: Mapping[str, Any] | Json
     source_id: str | None
     traceparent: str | None
 
@@ -49,7 +50,7 @@ class EventMaking:
         traceparent = event.pop("traceparent", None)
         check_not_reserved(event["type"])
         made = new_event(
-            **cast(Any, event),  # Json: what is none is refused there
+            **cast(Any, event),  # what is no JSON object is refused there
             source=self._source,
             catalogue=self._catalogue,
             largest_bytes=self._largest_bytes,

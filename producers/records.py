@@ -7,9 +7,8 @@ import itertools
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
-from typing import Final
+from typing import Final, NamedTuple
 
 import structlog
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
@@ -27,9 +26,11 @@ _SAY_EVERY_S: Final = 10.0
 _DISCARDED: Final = {KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT, KafkaError._FATAL}  # noqa: SLF001 - its API
 
 
-@dataclass(frozen=True, slots=True)
-class Outgoing:
-    """A record on its way out; `value` None is a tombstone, `partition` OF_KEY the one that its key decides."""
+class Outgoing(NamedTuple):
+    """A record on its way out; `value` None is a tombstone, `partition` OF_KEY the one that its key decides.
+
+    A tuple, for one is made for each event: a frozen dataclass takes three times as long.
+    """
 
     topic: str
     key: bytes | None

@@ -13,7 +13,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final, cast
 
-from schemas.checking import Checker, Schema
+from schemas import checking
+from schemas.checking import Checker
 from schemas.errors import InvalidInput
 from schemas.ids import OrganizationId
 from schemas.json_values import Json
@@ -23,6 +24,7 @@ from schemas.records import EventTypeDefinition
 
 TEST_EVENT: Final = "hookline.test"
 FOLDER: Final = Path(__file__).parent / "event_types"
+Schema = checking.Schema
 _LONGEST_COMPARED: Final = 100  # characters; a publisher's word may be as long as an event
 _MOST_NAMED: Final = 20
 

@@ -41,8 +41,30 @@ def writer_of(schema: _Schema, classes: Classes, *, beginning: bytes) -> Write:
     """Return what writes a record of a schema that fastavro has parsed (names are full names), after `beginning`."""
     code = _WriterCode(classes)
     code.value(schema, "record")
-    lines = [f"out = [{beginning!r}]", "add = out.append", *code.lines, "return b''.join(out)"]
-    return code.function("write(record)", lines)
+    lines = [f"out = [{beginning!r}]", "add = out.append", "add_all = out.extend", *_together(code.lines)]
+    return code.function("write(record)", [*lines, "return b''.join(out)"])
+
+
+def _together(blocks: list[str]) -> list[str]:
+    """Return lines in which parts that follow one another are added by one call; each call costs as much as a part.
+
+    A part is a name that is given its value once, so it may be added later than where it got it.
+    """
+    lines, parts = list[str](), list[str]()
+    for line in "\n".join(blocks).split("\n"):
+        if line.startswith("add("):
+            parts.append(line.removeprefix("add(").removesuffix(")"))
+        elif line.startswith(("if ", "for ")):
+            lines += _added(parts)
+            parts = []
+            lines.append(line)
+        else:
+            lines.append(line)
+    return [*lines, *_added(parts)]
+
+
+def _added(parts: list[str]) -> list[str]:
+    return [f"add({parts[0]})"] if len(parts) == 1 else [f"add_all(({', '.join(parts)}))"] if parts else []
 
 
 def reader_of(schema: _Schema, classes: Classes) -> Read:
@@ -89,7 +111,7 @@ class _Code:
         outer, self.lines = self.lines, []
         emit()
         inner, self.lines = self.lines, outer
-        return indent("\n".join(inner), "    ")
+        return indent("\n".join(_together(inner)), "    ")
 
     def function(self, signature: str, lines: list[str]) -> Callable[..., Any]:
         """Return the function of these lines."""
@@ -114,14 +136,16 @@ class _WriterCode(_Code):
                 self._items(of, f"{of}.items()", lambda item: self._pair(values, item))
             case ["null", other]:
                 value = self.fresh("v")
-                block = self.within(lambda: self.value(other, value))
-                self.lines.append(
-                    f"{value} = {of}\nif {value} is None:\n    add(NULL)\nelse:\n    add(SECOND)\n{block}"
-                )
+                block = self.within(lambda: self._second(other, value))
+                self.lines.append(f"{value} = {of}\nif {value} is None:\n    add(NULL)\nelse:\n{block}")
             case str(primitive) if primitive in _WRITES:
                 self.lines.append(_WRITES[primitive].format(of=of, v=self.fresh("v")))
             case other:
                 raise NotImplementedError(f"no writer for {other}")
+
+    def _second(self, schema: _Schema, of: str) -> None:
+        self.lines.append("add(SECOND)")
+        self.value(schema, of)
 
     def _items(self, of: str, items: str, emit: Callable[[str], None]) -> None:
         item = self.fresh("i")

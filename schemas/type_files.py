@@ -13,6 +13,7 @@ from schemas.errors import InvalidInput
 from schemas.event_schemas import BUILT_IN_ATTRIBUTES, checked_schema
 from schemas.evolution import check_full_transitive
 from schemas.json_values import Json
+from schemas.marks import SENSITIVITY
 from schemas.releases import release_path, released_of, shape_of
 
 TYPE_NAME: Final = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+")
@@ -107,11 +108,11 @@ def _check_ordering_key(schema: Mapping[str, Schema]) -> None:
     key = schema.get("ordering_key")
     if key is None:
         return
-    kinds = {field["name"]: field["type"] for field in cast(list[dict[str, Schema]], schema["fields"])}
-    texts = [str(name) for name, kind in kinds.items() if kind in _TEXTS]
+    fields = cast(list[dict[str, Schema]], schema["fields"])
+    texts = [str(field["name"]) for field in fields if field["type"] in _TEXTS and field.get(SENSITIVITY) != "secret"]
     if key not in texts:
         names = ", ".join(texts) or "none here"
-        raise InvalidInput(f"must be a field of data that is a string: {names}", pointer="/ordering_key")
+        raise InvalidInput(f"must be a field of data that is a string and no secret: {names}", pointer="/ordering_key")
 
 
 def _check_example(event_type: EventType) -> None:

@@ -23,7 +23,7 @@ async def found_to_change(db: Db, caller: Caller, name: str, request: Request) -
     """
     if name in catalogue():
         raise Conflict(f"{name} is built in and cannot be changed: define an event type of your own")
-    row = None if "\x00" in name else await tables.event_type_to_change(db, caller.organization_id, name)
+    row = await tables.event_type_to_change(db, caller.organization_id, name)
     if row is None:
         raise NotFound(NOT_THERE)
     is_unchanged(request, etag_of(row.revision))

@@ -24,7 +24,7 @@ async def own_type(db: AsyncSession, organization_id: OrganizationId, name: str)
 
 async def own_row(db: AsyncSession, organization_id: OrganizationId, name: str) -> EventTypeRow | None:
     """Return the same as the table has it, with its revision."""
-    return None if "\x00" in name else await tables.event_type_of(db, organization_id, name)
+    return await tables.event_type_of(db, organization_id, name)
 
 
 async def own_versions(db: AsyncSession, organization_id: OrganizationId, name: str) -> list[int]:

@@ -1,5 +1,6 @@
 """The tables of event types that organizations define. Every query takes the organization's id, none commits."""
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, cast
@@ -18,6 +19,7 @@ from schemas.ids import OrganizationId
 from schemas.records import EventTypeDefinition
 from schemas.topics import EVENT_TYPES
 
+NAME: Final = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*){1,4}")  # of an organization's own
 CHANNEL: Final = "hookline_event_types"  # PostgreSQL's NOTIFY; the payload is the organization's id
 
 
@@ -72,12 +74,16 @@ def object_of(text: str) -> dict[str, Any]:
 
 async def event_type_of(db: AsyncSession, organization_id: OrganizationId, name: str) -> EventTypeRow | None:
     """Return an organization's own event type; None when it has none of this name."""
+    if not NAME.fullmatch(name):
+        return None
     wanted = select(EventTypeRow).where(EventTypeRow.organization_id == organization_id, EventTypeRow.name == name)
     return (await db.execute(wanted)).scalar_one_or_none()
 
 
 async def event_type_to_change(db: AsyncSession, organization_id: OrganizationId, name: str) -> EventTypeRow | None:
     """Return the same, locked until the transaction ends."""
+    if not NAME.fullmatch(name):
+        return None
     wanted = select(EventTypeRow).where(EventTypeRow.organization_id == organization_id, EventTypeRow.name == name)
     found = await db.execute(wanted.with_for_update().execution_options(populate_existing=True))
     return found.scalar_one_or_none()
@@ -103,6 +109,8 @@ async def count_of(db: AsyncSession, organization_id: OrganizationId) -> int:
 
 async def versions_of(db: AsyncSession, organization_id: OrganizationId, name: str) -> Sequence[EventTypeVersionRow]:
     """Return every version of an organization's event type, the newest first."""
+    if not NAME.fullmatch(name):
+        return []
     wanted = (
         select(EventTypeVersionRow)
         .where(EventTypeVersionRow.organization_id == organization_id, EventTypeVersionRow.name == name)

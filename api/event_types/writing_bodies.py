@@ -9,14 +9,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api.event_types.bodies import EventTypeBody, shown
 from api.event_types.own import event_type_in
-from api.event_types.tables import EventTypeRow, EventTypeVersionRow, object_of
+from api.event_types.tables import NAME, EventTypeRow, EventTypeVersionRow, object_of
 from api.fields import holds, without_default
 from api.requests import JsonBody
 from schemas.catalogue import EventTypeState
 from schemas.errors import InvalidInput
 
 LONGEST_NAME: Final = 150
-_NAME: Final = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*){1,4}")
 _CATEGORY: Final = re.compile(r"[a-z][a-z0-9_]*")
 SCHEMA: Final[dict[str, Any]] = {
     "type": "record",
@@ -50,7 +49,7 @@ _EXAMPLE: Final[dict[str, Any]] = {
 
 
 def _check_name(name: str) -> None:
-    if not _NAME.fullmatch(name):
+    if not NAME.fullmatch(name):
         raise InvalidInput("must be `resource.verb` in small letters, digits and _, such as order.shipped")
 
 

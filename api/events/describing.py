@@ -79,13 +79,15 @@ BATCHED: Final[Mapping[str, Any]] = {
             "type": "array",
             "minItems": 1,
             "maxItems": MOST_EVENTS,
-            "items": {"$ref": "#/components/schemas/CloudEvent"},
+            # What is no CloudEvent gets an error as its result.
+            "items": {"anyOf": [{"$ref": "#/components/schemas/CloudEvent"}, {}]},
         },
         "example": [_EXAMPLE],
     },
 }
-STREAMED: Final[Mapping[str, Any]] = {NDJSON: {"schema": {"type": "string"}, "example": _LINES}}
-STREAM_RESULTS: Final[Mapping[str, Any]] = {NDJSON: {"schema": {"type": "string"}, "example": _RESULTS}}
+# OpenAPI 3.1 has no word for lines; whatever a line holds, it has a result.
+STREAMED: Final[Mapping[str, Any]] = {NDJSON: {"schema": {}, "example": _LINES}}
+STREAM_RESULTS: Final[Mapping[str, Any]] = {NDJSON: {"schema": {}, "example": _RESULTS}}
 TRACEPARENT: Final[dict[str, Any]] = {
     "name": "traceparent",
     "in": "header",

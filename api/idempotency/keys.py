@@ -21,7 +21,10 @@ _KEY: Final = re.compile(r"[!-~]{1,255}")
 
 @dataclass(frozen=True, slots=True)
 class KeyedPost:
-    """A POST that named a key. `fingerprint` is HMAC-SHA-256 of its caller, method, path, query and body."""
+    """A POST that named a key.
+
+    `fingerprint` is HMAC-SHA-256 of its caller, method, path, query, body and the attributes of a CloudEvent.
+    """
 
     organization_id: OrganizationId
     key: str
@@ -52,8 +55,15 @@ def _fingerprint_of(request: Request, body: bytes, caller: Caller, secret: bytes
         request.scope["path"].encode(),
         request.scope["query_string"],
         body,
+        *_attributes_of(request),
     )
     digest = hmac.new(secret, digestmod="sha256")
     for part in parts:  # lengths before the parts: no two requests share their bytes
         digest.update(len(part).to_bytes(8, "big") + part)
     return digest.digest()
+
+
+def _attributes_of(request: Request) -> list[bytes]:
+    """Return what a CloudEvent in binary mode says beside its body: nothing of other requests."""
+    headers: list[tuple[bytes, bytes]] = request.scope["headers"]
+    return sorted(name + b":" + value for name, value in headers if name.startswith(b"ce-"))

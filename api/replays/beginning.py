@@ -9,6 +9,7 @@ from fastapi.responses import JSONResponse
 from api.credentials import Caller
 from api.database import Db
 from api.errors import Conflict, Flaw, InvalidRequest
+from api.event_types.matching import check_patterns
 from api.replays import queries
 from api.replays.bodies import NewReplay, ReplayBody, ReplayCount, shown
 from api.replays.choosing import choice_of, count_of
@@ -117,6 +118,7 @@ def _row_of(body: NewReplay, caller: Caller, settings: ApiSettings) -> ReplayRow
 
 async def _check(db: Db, body: NewReplay, row: ReplayRow, settings: ApiSettings) -> None:
     """Raise InvalidRequest with every flaw that the body's types do not show; keep what filters come to."""
+    await check_patterns(db, OrganizationId(row.organization_id), body.event_types or [])
     flaws = _of_the_log(body, row) if row.source == ReplaySource.LOG else _of_deliveries(body, row)
     if row.since is not None and row.until is not None and row.since >= row.until:
         flaws.append(Flaw("must be after since", pointer="/until"))

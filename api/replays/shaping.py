@@ -4,6 +4,7 @@ import structlog
 
 from api.replays.log_reading import PastEvent
 from schemas.catalogue import BUILT_IN
+from schemas.errors import InvalidInput
 from schemas.filters import EventContext, FilterFailed, filters_of
 from schemas.ids import DeliveryId
 from schemas.payloads import PayloadSource, payload_of
@@ -18,7 +19,7 @@ def passes(context: EventContext, filters: str | None) -> bool:
         return True
     try:
         return filters_of(filters).take(context)
-    except FilterFailed as error:  # its owner hears of it in routing, which asks the same
+    except (FilterFailed, InvalidInput) as error:  # its owner hears of it in routing, which asks the same
         log.debug("replay.filter_failed", event_id=context.event.id, error=str(error))
         return False
 

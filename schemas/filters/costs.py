@@ -144,7 +144,7 @@ def _within(given: list[Sized]) -> Sized:
     item, of = given
     if item.bytes.is_number:
         return _scalar(number(15) + (2.5 + 0.05 * item.bytes.with_sizes({})) * of.items)
-    return _scalar(number(15) + 2.5 * of.items + 3.5 * of.bytes)
+    return _scalar(number(15) + 0.05 * item.bytes + 2.5 * of.items + 3.5 * of.bytes)
 
 
 def _adding(given: list[Sized]) -> Sized:
@@ -158,7 +158,12 @@ def _choosing(given: list[Sized]) -> Sized:
 
 
 def _through(given: list[Sized]) -> Sized:
-    return Sized(given[0].items, given[0].bytes, number(15))
+    return Sized(given[0].items, given[0].bytes, number(15) + 0.02 * given[0].bytes)
+
+
+def _at(given: list[Sized]) -> Sized:
+    """A key that is not there goes into the error's text: 2.7 ns a byte of it."""
+    return Sized(given[0].items, given[0].bytes, number(15) + 0.4 * given[1].bytes)
 
 
 def _reading(per_byte: float, at_least: float) -> Callable[[list[Sized]], Sized]:
@@ -204,7 +209,7 @@ _RULES: Final[Mapping[str, Callable[[list[Sized]], Sized]]] = {
     "@in": _within,
     "_+_": _adding,
     "_?_:_": _choosing,
-    "_[_]": _through,
+    "_[_]": _at,
     "dyn": _through,
     "bytes": _through,
     "size": _reading(0.4, 15),

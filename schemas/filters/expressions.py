@@ -32,6 +32,7 @@ NOT_HERE: Final = (
     " take exact, prefix, suffix, all, any and not"
 )
 LONGEST_ERROR: Final = 200  # characters
+_MOST_READ: Final = 4000  # of the library's: a key that is not there is quoted whole
 _TYPES: Final = {
     "id": "STRING",
     "type": "STRING",
@@ -44,7 +45,7 @@ _TYPES: Final = {
     "metadata": "OBJECT",
 }
 _POSITION: Final = re.compile(r"ERROR: <input>:(-?\d+):(-?\d+): (.*)")
-_QUOTED: Final = re.compile(r'"((?:[^"\\]|\\.)*)"')
+_QUOTED: Final = re.compile(r"([\"'])(.*)\1|[\"'].*", re.DOTALL)  # from the first quotation mark to the last
 _STATUS: Final = re.compile(r"^[A-Z_]+: | \[[A-Z_]+\]$")
 
 Take = Callable[[EventContext], bool]
@@ -100,8 +101,12 @@ class Expression:
             self._pay(context, json_bytes, items, texts)
         try:
             value = self._expression.eval(context.made(_activation)).value()
+        except InvalidInput:
+            raise
         except RuntimeError as error:
             raise FilterFailed(self._told(str(error))) from None
+        except Exception as error:  # noqa: BLE001 - the owner sees it; what a filter does must not end a worker
+            raise FilterFailed(f"could not be evaluated: {type(error).__name__}") from None
         if value is True or value is False:
             return bool(value)
         raise FilterFailed(self._told(str(value)))
@@ -116,8 +121,11 @@ class Expression:
 
     def _told(self, error: str) -> str:
         """Return what the library says, without what is the event's: a key may be computed from it."""
-        told = _QUOTED.sub(lambda quoted: quoted[0] if quoted[1] in self._source else '"…"', _STATUS.sub("", error))
-        return " ".join(_STATUS.sub("", told).split())[:LONGEST_ERROR]
+        said = _STATUS.sub("", _STATUS.sub("", error[:_MOST_READ]))
+        told = _QUOTED.sub(
+            lambda quoted: quoted[0] if quoted[2] and quoted[2] in self._source else '"…"', said, count=1
+        )
+        return " ".join(told.split())[:LONGEST_ERROR]
 
 
 def _surely_cheap(cost: Amount) -> int:

@@ -26,10 +26,10 @@ async def test_a_request_keeps_its_own_id_when_a_log_can_hold_it(
 
 async def test_a_request_is_one_line_without_its_query_and_token(bare_api: httpx.AsyncClient) -> None:
     with structlog.testing.capture_logs() as logs:
-        await bare_api.get("/api/v1/event-types?text=private", headers={"Hookline-Organization": "org_1"})
+        await bare_api.get("/api/v1/event-types/user.created?text=private", headers={"Hookline-Organization": "org_1"})
     lines = [log for log in logs if log["event"] == "request"]
     assert len(lines) == 1
-    assert lines[0]["path"] == "/api/v1/event-types"
+    assert lines[0]["path"] == "/api/v1/event-types/user.created"
     assert lines[0]["status"] == 200
     assert lines[0]["organization_id"] == "org_1"
     assert TOKEN not in str(logs)
@@ -37,13 +37,17 @@ async def test_a_request_is_one_line_without_its_query_and_token(bare_api: httpx
 
 
 async def test_requests_are_counted_by_route_and_not_by_path(bare_api: httpx.AsyncClient) -> None:
-    await bare_api.get("/api/v1/event-types/user.created")
-    await bare_api.get("/api/v1/made-up")
-    text = (await bare_api.get("/metrics")).text
-    counted = 'hookline_api_request_seconds_count{method="GET",route="%s",status="%s"} 1.0'
-    assert counted % ("/api/v1/event-types/{name}", 200) in text
-    assert counted % ("none", 404) in text
-    assert "made-up" not in text
+    async def counted(route: str, status: int) -> float:
+        text = (await bare_api.get("/metrics")).text
+        name = f'hookline_api_request_seconds_count{{method="GET",route="{route}",status="{status}"}} '
+        return next((float(line.removeprefix(name)) for line in text.splitlines() if line.startswith(name)), 0.0)
+
+    of = (("/api/v1/event-types/{name}", 200), ("none", 404))
+    before = [await counted(*each) for each in of]
+    for path in ("event-types/user.created", "event-types/user.deleted", "made-up"):
+        await bare_api.get(f"/api/v1/{path}")
+    assert [await counted(*each) for each in of] == [before[0] + 2, before[1] + 1]
+    assert "made-up" not in (await bare_api.get("/metrics")).text
 
 
 def failing_app() -> FastAPI:

@@ -100,7 +100,9 @@ async def test_every_route_under_api_asks_who_calls_but_these(bare_api: httpx.As
 
 
 async def test_an_organization_that_cannot_be_one_is_a_problem(bare_api: httpx.AsyncClient) -> None:
-    document = problem_of(await bare_api.get("/api/v1/event-types", headers={"Hookline-Organization": "a b"}), 422)
+    document = problem_of(
+        await bare_api.get("/api/v1/event-types/user.created", headers={"Hookline-Organization": "a b"}), 422
+    )
     assert document["errors"] == [
         {"detail": "must be 1 to 100 letters, digits and . _ : -", "header": "Hookline-Organization"}
     ]
@@ -262,9 +264,9 @@ async def test_what_is_seen_before_a_revocation_commits_is_forgotten_when_it_doe
         waiting = text("SELECT count(*) FROM pg_locks WHERE relation = 'audit_log'::regclass AND NOT granted")
         while not (await db.execute(waiting)).scalar_one():
             assert not revoking.done()
-        assert (await api.get("/api/v1/event-types", headers=headers)).status_code == 200
+        assert (await api.get("/api/v1/event-types/user.created", headers=headers)).status_code == 200
     assert (await revoking).status_code == 204
-    problem_of(await api.get("/api/v1/event-types", headers=headers), 401)
+    problem_of(await api.get("/api/v1/event-types/user.created", headers=headers), 401)
     await engine.dispose()
 
 
@@ -275,11 +277,11 @@ async def test_a_revocation_in_another_process_holds_within_two_seconds(
     token = (await api.post("/api/v1/api-tokens", json={"name": "x", "scopes": ["read"]})).json()
     headers = {"Authorization": f"Bearer {token['token']}"}
     async with client_of(settings_of(shared_url)) as other:
-        assert (await other.get("/api/v1/event-types", headers=headers)).status_code == 200
+        assert (await other.get("/api/v1/event-types/user.created", headers=headers)).status_code == 200
         assert (await api.delete(f"/api/v1/api-tokens/{token['id']}")).status_code == 204
         revoked_at = time.monotonic()
-        assert (await api.get("/api/v1/event-types", headers=headers)).status_code == 401  # here at once
-        while (await other.get("/api/v1/event-types", headers=headers)).status_code == 200:
+        assert (await api.get("/api/v1/event-types/user.created", headers=headers)).status_code == 401  # here at once
+        while (await other.get("/api/v1/event-types/user.created", headers=headers)).status_code == 200:
             assert time.monotonic() - revoked_at < 2.5  # 2 s, and what a request takes on a busy machine
             await asyncio.sleep(0.05)
 
@@ -295,16 +297,21 @@ async def test_without_postgresql_kept_verdicts_hold_for_two_seconds_and_then_it
         client_of(settings_of(url, database_wait_s=1)) as other,
     ):
         began = time.monotonic()
-        assert (await other.get("/api/v1/event-types", headers=headers)).status_code == 200
+        assert (await other.get("/api/v1/event-types/user.created", headers=headers)).status_code == 200
         await cut()
-        assert (await other.get("/api/v1/event-types", headers=headers)).status_code == 200
-        while (response := await other.get("/api/v1/event-types", headers=headers)).status_code == 200:
+        assert (await other.get("/api/v1/event-types/user.created", headers=headers)).status_code == 200
+        while (response := await other.get("/api/v1/event-types/user.created", headers=headers)).status_code == 200:
             assert time.monotonic() - began < 2.5
             await asyncio.sleep(0.05)
         problem_of(response, 503)
         assert response.headers["retry-after"]
-        problem_of(await other.get("/api/v1/event-types", headers={"Authorization": "Bearer hkl_" + "A" * 43}), 503)
-        assert (await other.get("/api/v1/event-types")).status_code == 200  # the administrator needs no database
+        problem_of(
+            await other.get("/api/v1/event-types/user.created", headers={"Authorization": "Bearer hkl_" + "A" * 43}),
+            503,
+        )
+        assert (
+            await other.get("/api/v1/event-types/user.created")
+        ).status_code == 200  # the administrator needs no database
 
 
 @asynccontextmanager

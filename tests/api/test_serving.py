@@ -118,7 +118,9 @@ async def test_a_callers_address_is_what_a_trusted_proxy_says(trusted: str, forw
     async with served(trusted_proxies=trusted) as url, httpx.AsyncClient(base_url=url) as client:
         headers = [("X-Forwarded-For", value) for value in forwarded]
         with structlog.testing.capture_logs() as logs:
-            answer = await client.get("/api/v1/event-types", headers=[*headers, ("Authorization", f"Bearer {TOKEN}")])
+            answer = await client.get(
+                "/api/v1/event-types/user.created", headers=[*headers, ("Authorization", f"Bearer {TOKEN}")]
+            )
     assert answer.status_code == 200
     assert [log["client"] for log in logs if log["event"] == "request"] == [seen]
 

@@ -16,8 +16,11 @@ def subscription(**other: Any) -> dict[str, Any]:
         "catch_up_rate_per_s": None, "ordering": "none", "on_exhaustion": "dead_letter", "allowed_addresses": [],
         "signature": {"style": "standard", "header": None}, "event_type_header": None, "delivery_id_header": None,
         "delivering": {"state": "live", "reason": None, "since": None, "not_before": None},
-        "metadata": {"team": "billing"}, "version": 1, "created_at": AT, "filters": [],
-        "filter_errors": {"count": 0, "last_error": None, "last_event_id": None, "last_at": None, "since_version": 1},
+        "filters": [{"exact": {"subject": "user_1"}}, {"cel": "data.amount > 100"}], "filter_errors": {
+            "count": 1200, "last_error": 'Key not found in map : "amount"', "last_event_id": EVENT_ID, "last_at": AT,
+            "since_version": 1,
+        },
+        "metadata": {"team": "billing"}, "version": 1, "created_at": AT,
         "payload": None, "transformation_version": 0, "updated_at": AT, **other,
     }  # fmt: skip
 
@@ -79,7 +82,7 @@ def attempt(**other: Any) -> dict[str, Any]:
 
 def event(**other: Any) -> dict[str, Any]:
     return {
-        "id": EVENT_ID, "type": "user.created", "created_at": AT, "key": "user_1", "source_id": None,
+        "id": EVENT_ID, "type": "user.created", "created_at": AT, "key": "user_1", "source_id": None, "source": None,
         "data": {"id": "user_1"}, "previous": None, "metadata": {}, **other,
     }  # fmt: skip
 

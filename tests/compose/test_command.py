@@ -24,6 +24,7 @@ COMMANDS = [
     ("replays", "pause"), ("replays", "resume"), ("jobs", "list"), ("jobs", "show"),
     ("events", "list"), ("events", "show"), ("events", "tail"), ("stats",), ("quarantine", "list"),
     ("quarantine", "show"), ("quarantine", "retry"), ("keys", "status"), ("keys", "rotate"),
+    ("outbox", "relay"), ("outbox", "ddl"),
 ]  # fmt: skip
 
 

@@ -3,22 +3,26 @@
 import io
 import json
 import signal
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, Producer, TopicPartition
 
 from compose.complaints import ExitCode
 from compose.publishing import LONGEST_LINE, Counts, json_given, json_of, numbered
 from compose.topics import apply_topics
 from processors.settings import WorkerSettings
 from producers.settings import KafkaSettings
-from schemas.codec import decode
+from schemas.codec import decode, encode
 from schemas.errors import InvalidInput
+from schemas.ids import OrganizationId
 from schemas.records import Event
-from schemas.topics import DEFAULT_PARTITIONS, EVENTS
+from schemas.topics import DEFAULT_PARTITIONS, EVENT_TYPES, EVENTS
 from tests.compose.shell import NOWHERE, hookline, started
+from tests.producers.test_event_types import DEFINITION
 
 
 @pytest.fixture
@@ -197,7 +201,7 @@ def test_a_file_of_events_is_published_and_its_bad_lines_are_named(
         {"type": 5, "data": {}},
         5,
         {**cloud, "time": "now"},
-        {**cloud, "time": "2026-01-31T12:00:00Z"},
+        {**cloud, "time": datetime.now(UTC).isoformat()},
         cloud,
         cloud,
     ]
@@ -219,16 +223,29 @@ def test_a_file_of_events_is_published_and_its_bad_lines_are_named(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "code", "words"),
     [
-        (("--file", "events.ndjson"), "cannot read"),
-        (("user.created", "--file", "x"), "TYPE does not go with --file"),
-        (("--file", "x", "--key", "k"), "--key does not go with --file"),
-        (("user.created",), "--data"),
-        (("--data", "{}"), "TYPE"),
+        (("--file", "events.ndjson"), 1, "cannot read"),
+        (("user.created", "--file", "x"), 2, "TYPE does not go with it"),
+        (("--file", "x", "--key", "k"), 2, "--key does not go with it"),
+        (("user.created",), 2, "--data"),
+        (("--data", "{}"), 2, "TYPE"),
     ],
 )
-def test_what_does_not_go_together_is_said(arguments: tuple[str, ...], words: str) -> None:
+def test_what_does_not_go_together_is_said(arguments: tuple[str, ...], code: int, words: str) -> None:
     ran = hookline("publish", *arguments, KAFKA_BOOTSTRAP_SERVERS=NOWHERE)
-    assert ran.code == 2
+    assert ran.code == code
     assert words in ran.err
+
+
+@pytest.mark.kafka
+def test_an_organizations_own_type_is_published_as_its_topic_defines_it(topics: dict[str, str], bootstrap: str) -> None:
+    organization = f"org_{uuid4().hex}"
+    definition = replace(DEFINITION, organization_id=OrganizationId(organization))
+    producer = Producer({"bootstrap.servers": bootstrap})
+    producer.produce(EVENT_TYPES, encode(definition), f"{organization}/{definition.name}")
+    assert producer.flush(10) == 0
+    given = ("publish", definition.name, "--organization", organization, "--data")
+    assert hookline(*given, '{"id": "x"}', **topics).code == ExitCode.OK
+    refused = hookline(*given, "{}", **topics)
+    assert refused.complaint.startswith("hookline: /data/id: is missing")

@@ -112,6 +112,23 @@ def going_behind() -> None:
     _replace(standing.Standing, "go_behind", lambda *_: None)
 
 
+def outbox_marks() -> None:
+    """A service's relay marks rows as sent when it takes them, before Kafka has them."""
+    from contextlib import asynccontextmanager
+
+    from producers import event_outbox
+
+    take = event_outbox.Shared.batch
+
+    @asynccontextmanager
+    async def marked(self: Any, connection: Any) -> Any:
+        async with take(self, connection) as rows:
+            await self.finish(connection, rows)
+        yield rows
+
+    _replace(event_outbox.Shared, "batch", marked)
+
+
 def nothing() -> None:
     """Leave everything as it is."""
 
@@ -146,6 +163,7 @@ MECHANISMS: Final[dict[str, Callable[[], None]]] = {
     "body-cap": body_cap,
     "cursors": cursors,
     "going-behind": going_behind,
+    "outbox-marks": outbox_marks,
     "nothing": nothing,
 }
 

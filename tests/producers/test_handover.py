@@ -132,6 +132,17 @@ async def test_a_refused_record_raises_after_the_others_have_arrived(bootstrap: 
 
 
 @pytest.mark.kafka
+async def test_of_many_each_has_its_own_outcome(bootstrap: str, topic: str) -> None:
+    producer = producer_to(bootstrap)
+    too_large = Outgoing(topic, b"k", b"x" * (3 * 1024 * 1024), [])
+    outcomes = await LoopProducer(producer).outcomes_of([*numbered(topic, range(2)), too_large])
+    assert outcomes[:2] == [None, None]
+    assert isinstance(outcomes[2], ProducingError)
+    assert await LoopProducer(producer).outcomes_of([]) == []
+    producer.close()
+
+
+@pytest.mark.kafka
 async def test_more_than_the_queue_holds_goes_through_while_the_loop_runs_on(bootstrap: str, topic: str) -> None:
     producer = producer_to(bootstrap, most_waiting=10)
     sending = asyncio.create_task(LoopProducer(producer).send(numbered(topic, range(200))))

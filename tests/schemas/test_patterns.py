@@ -1,5 +1,7 @@
 """Which event types a subscription's pattern takes."""
 
+from itertools import product
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -93,6 +95,12 @@ def test_the_patterns_that_take_a_type_are_those_that_match_it(pattern: str, eve
     taking = list(patterns_taking(event_type))
     assert (pattern in taking) is matches(pattern, event_type)
     assert len(taking) == len(set(taking))
+
+
+@pytest.mark.parametrize("event_type", ["a", "a.b", "a.b.c"])
+def test_each_pattern_that_could_be_written_for_a_type_is_yielded_when_it_takes_it(event_type: str) -> None:
+    some = [part for size in range(1, 8) for part in map("".join, product("abc.*", repeat=size)) if "..." not in part]
+    assert {pattern for pattern in some if matches(pattern, event_type)} == {*patterns_taking(event_type)} & {*some}
 
 
 def test_a_type_of_a_million_dots_is_taken_by_no_more_patterns_than_may_be() -> None:

@@ -98,6 +98,11 @@ MORE = {"name": "more", "type": ["null", "string"], "default": None, "doc": "Mor
         (lambda schema: schema.update(state="done"), "/state", "draft, active, deprecated, archived"),
         (lambda schema: schema.update(version=0), "/version", "from 1 on"),
         (lambda schema: schema.update(ordering_key="mail"), "/ordering_key", "id, email, name, created_at"),
+        (
+            lambda schema: (schema.update(ordering_key="name"), field(schema, "name").update(sensitivity="secret")),
+            "/ordering_key",
+            "no secret: id, email, created_at",
+        ),
         (lambda schema: schema.update(example={}), "/example/id", "is missing"),
         (lambda schema: schema.update(example=[]), "/example", "must be a JSON object"),
         (lambda schema: schema.update(owners="x"), "/owners", "is no attribute"),

@@ -144,7 +144,7 @@ async def test_what_is_no_object_is_pointed_at(bare_api: httpx.AsyncClient) -> N
 
 async def test_a_batch_may_be_larger_than_an_event_and_no_larger_than_its_limit() -> None:
     settings = settings_of(NO_DATABASE_URL, largest_event_bytes=2000, largest_batch_bytes=10_000)
-    bad = {"events": [{"type": "no.such", "data": {"text": "x" * 1000}}] * 5}
+    bad = {"events": [{"type": "user.created", "data": {"text": "x" * 1000}}] * 5}
     async with client_of(settings) as api:
         assert len(await results_of(api, bad["events"])) == 5
         problem_of(await api.post(PATH, json={"events": bad["events"] * 2}), 413)

@@ -187,8 +187,8 @@ async def test_a_filter_sees_the_same_in_kafka_and_in_stored_bodies(
     filters = '[{"exact":{"subject":"k1"}},{"cel":"int(data.id) < 20"}]'
     async with running(upgraded_url, bootstrap, events_topic=events.topic):
         replay_id = await events.asked(since=minutes_ago(5), filters=filters)
-        row = await replay_when(log, replay_id, state="finishing")
         found = await arrivals(replayed, replay_id, 7)
+        row = await replay_when(log, replay_id, state="finishing", sent=7)
     assert row["total"] == 7
     data = {each.event.id: orjson.loads(each.event.data)["id"] for each in published}
     assert {data[each.delivery.event_id] for each in found} == {"1", "4", "7", "10", "13", "16", "19"}

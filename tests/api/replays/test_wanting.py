@@ -39,6 +39,9 @@ def past(type_: str = "user.created", **data: Any) -> PastEvent:
     return PastEvent(event=event, at=NOW, partition=0, offset=1, traceparent=None)
 
 
+BROKEN = replace(past(), event=replace(past().event, data=b"[1]"))  # another client's: no JSON object
+
+
 def wanting(*subscriptions: dict[str, Any], **asked: Any) -> Wanting:
     found = Wanting(ReplayRow(organization_id="org_1", **asked))
     found.put(
@@ -64,6 +67,7 @@ def wanting(*subscriptions: dict[str, Any], **asked: Any) -> Wanting:
         ([{"filters": '[{"cel":"data.plan == \\"pro\\""}]'}, {}], {}, past(plan="free"), ["sub_2"]),
         ([{"filters": '[{"cel":"data.plan == \\"pro\\""}]'}, {}], {}, past(), ["sub_2"]),  # it fails: no match
         ([{}, {}], {}, past("subscription.disabled", subscription_id="sub_1"), ["sub_2"]),
+        ([{"filters": '[{"cel":"data.plan == \\"pro\\""}]'}, {}], {}, BROKEN, ["sub_2"]),
         ([], {}, past(), []),
     ],
 )

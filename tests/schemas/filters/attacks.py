@@ -39,6 +39,18 @@ def list_and_text(size: int) -> Json:
     return {"l": [1] * (size // 4), "s": "a" * (size // 2)}
 
 
+def many_and_large(size: int) -> Json:
+    """Some thousand items, and a text of all the rest: the worst for what costs a little for each byte."""
+    items = min(3500, size // 6)
+    return {"l": [1] * items, "s": "a" * (size - 2 * items - 60), "m": {"b": 1}}
+
+
+def empty(size: int) -> Json:
+    """Two equal lists of empty objects."""
+    objects: Json = [{}] * (size // 6)
+    return {"l": objects, "m": objects}
+
+
 def texts(size: int) -> Json:
     """Many short texts."""
     return {"l": ["2026-01-01T00:00:00Z"] * (size // 23)}
@@ -87,5 +99,17 @@ ATTACKS: Final[list[tuple[str, Make]]] = [
     ("double(data.s) == 1.0", text),
     ("data.l.exists(x, data.l.map(y, y + x).size() < 0)", numbers),
     ("data.l.exists(x, x.getFullYear() < 0)", texts),
+    ("data.l.exists(x, data.m[data.s] == 1 || x < 0)", many_and_large),
+    ("data.l.exists(x, {'a': 1}[data.s] == 1 || x < 0)", many_and_large),
+    ("data.l.exists(x, {data.s: 1}.size() < 0)", many_and_large),
+    ("data.l.exists(x, data.s in {'a': 1})", many_and_large),
+    ("data.l.exists(x, data.s == 'b')", many_and_large),
+    ("data.l.exists(x, [data.s, data.s][1] == 'b')", many_and_large),
+    ("data.l.exists(x, bytes(data.s) == b'b')", many_and_large),
+    ("data.l.exists(x, string(data.s) == 'b')", many_and_large),
+    ("data.l.exists(x, data.s < 'b' && x < 0)", many_and_large),
+    ("data.l.exists(x, data.s.endsWith('b'))", many_and_large),
+    ("data.l.exists(x, data.s.contains('c') || data.m.b < 0)", many_and_large),
+    ("data.l != data.m", empty),
     ("data.l.map(k, {k: [k, k, k], 'a': data.s}).size() < 0", list_and_text),
 ]

@@ -179,6 +179,13 @@ def accepted(value: Any) -> bool:
     return True
 
 
+def turned_around(value: Any) -> Any:
+    """Return the same JSON with the names of every object in the other order."""
+    if isinstance(value, dict):
+        return {name: turned_around(value[name]) for name in reversed(value)}
+    return [turned_around(each) for each in value] if isinstance(value, list) else value
+
+
 several = st.lists(filters, max_size=3).filter(accepted)
 
 
@@ -207,8 +214,7 @@ def test_the_canonical_text_reads_back_as_itself(some: list[Any]) -> None:
     text = checked_filters(some)
     assert checked_filters(orjson.loads(text)) == text
     assert orjson.loads(text) == some
-    shuffled = orjson.loads(orjson.dumps(some, option=orjson.OPT_INDENT_2))
-    assert checked_filters(shuffled) == text  # one text for one meaning, as PostgreSQL's jsonb orders names its own way
+    assert checked_filters(turned_around(some)) == text  # PostgreSQL's jsonb orders names its own way
 
 
 @given(
@@ -233,6 +239,8 @@ def test_any_json_is_taken_or_refused_and_raises_nothing_else(value: Any) -> Non
         ([{"all": [{"cel": "data.absent == 1"}, {"exact": {"type": "no"}}]}], False),
         ([{"cel": "data.absent == 1"}, {"exact": {"type": "no"}}], False),
         ([{"cel": "data.absent == 1"}, {"exact": {"type": "user.created"}}], None),
+        ([{"cel": "data.absent == 1"}, {"cel": "type == 'no'"}], False),
+        ([{"any": [{"cel": "data.absent == 1"}, {"cel": "type != 'no'"}]}], True),
         ([{"not": {"cel": "data.absent == 1"}}], None),  # what fails is not inverted
     ],
 )

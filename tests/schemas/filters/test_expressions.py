@@ -3,6 +3,7 @@
 import contextlib
 import subprocess
 import sys
+from datetime import datetime
 
 import pytest
 from hypothesis import given
@@ -12,6 +13,7 @@ from schemas.errors import InvalidInput
 from schemas.filters import EventContext, FilterFailed, checked_filters, filters_of
 from schemas.filters.expressions import LONGEST_EXPRESSION, compiled, is_available
 from schemas.json_values import Json
+from tests.schemas.drawn import json_objects, moments
 from tests.schemas.filters.events import cel, event
 
 pytestmark = pytest.mark.skipif(not is_available(), reason="cel-expr-python has no wheel for this machine")
@@ -117,10 +119,12 @@ def test_what_the_event_does_not_answer_fails(expression: str, reason: str) -> N
     assert "\n" not in str(caught.value)
 
 
-def test_a_failure_does_not_quote_the_event() -> None:
+@pytest.mark.parametrize("name", ["hunter2", 'a"hunter2', 'hunter2"b', "hunter2" * 10_000, '"hunter2\n"'])
+def test_a_failure_does_not_quote_the_event(name: str) -> None:
     with pytest.raises(FilterFailed) as caught:
-        cel("data.by_name[data.name] == 1", {"name": "hunter2", "by_name": {}})
+        cel("data.by_name[data.name] == 1", {"name": name, "by_name": {}})
     assert "hunter2" not in str(caught.value)
+    assert len(str(caught.value)) <= 200
 
 
 def test_a_loop_of_more_than_ten_thousand_turns_fails() -> None:
@@ -145,6 +149,19 @@ def test_any_text_is_an_expression_or_refused(source: str) -> None:
         return
     with contextlib.suppress(FilterFailed):
         assert expression.take(EventContext.of(event())) in (True, False)
+
+
+@given(
+    json_objects,
+    st.none() | json_objects,
+    moments,
+    st.sampled_from(["data.a == previous.a", "data == previous", "size(data) > 0", "data.exists(k, data[k] == 1)",
+                     "created_at > timestamp('2020-01-01T00:00:00Z')", "data.all(k, k.matches('^a'))",
+                     "data.map(k, data[k]).size() > 0", "string(created_at).size() > metadata.a"]),
+)  # fmt: skip
+def test_of_any_event_it_says_yes_no_or_fails(data: Json, previous: Json, at: datetime, source: str) -> None:
+    with contextlib.suppress(FilterFailed):
+        assert cel(source, data, previous=previous, created_at=at) in (True, False)
 
 
 def test_all_filters_of_an_event_share_what_was_made_of_it() -> None:
