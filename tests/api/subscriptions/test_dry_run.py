@@ -198,3 +198,12 @@ def test_patterns_become_the_types_that_they_take() -> None:
     assert users is not None
     assert "user.created" in users
     assert all(name.startswith("user.") for name in users)
+
+
+async def test_a_saved_one_takes_the_permission_to_see_subscriptions_too(api: httpx.AsyncClient) -> None:
+    path = f"{PATH}/{(await made(api))['id']}/dry-run"
+    for scopes, status in ((["events:read"], 403), (["events:read", "subscriptions:read"], 200)):
+        token = (await api.post("/api/v1/api-tokens", json={"name": "t", "scopes": scopes})).json()["token"]
+        as_token = {"Authorization": f"Bearer {token}"}
+        assert (await api.post(path, headers=as_token)).status_code == status
+        assert (await api.post(RUN, json={"event_types": ["*"]}, headers=as_token)).status_code == 200
