@@ -76,7 +76,7 @@ class Organization:
         return answer.json()
 
     async def until(
-        self, path: str, reached: Callable[[Any], bool], *, within_s: float = 10, **parameters: object
+        self, path: str, reached: Callable[[Any], bool], *, within_s: float = 60, **parameters: object
     ) -> Any:
         """Return the same once `reached` holds for it: what the log says comes a little after what happened."""
         deadline = time.monotonic() + within_s
@@ -120,7 +120,7 @@ def _read(
 
 
 async def records_on(
-    bootstrap: str, topic: str, wanted: Callable[[Message], bool], *, count: int, within_s: float = 10
+    bootstrap: str, topic: str, wanted: Callable[[Message], bool], *, count: int, within_s: float = 60
 ) -> list[Message]:
     """Return all of a topic's records that are wanted, once it is read to its end and there are `count`."""
     return await asyncio.to_thread(_read, bootstrap, topic, wanted, lambda found: found >= count, within_s)
