@@ -90,13 +90,6 @@ async def running(shared_url: str) -> AsyncIterator[RunningApps]:
         yield apps
 
 
-@pytest_asyncio.fixture(scope="session")
-async def bare() -> AsyncIterator[RunningApps]:
-    """The app that runs without a database."""
-    async with running_apps() as apps:
-        yield apps
-
-
 @asynccontextmanager
 async def client_in(apps: RunningApps, settings: ApiSettings) -> AsyncIterator[httpx.AsyncClient]:
     """Yield a client with the administrator's token, to an app that runs before and after it."""
@@ -122,9 +115,9 @@ async def log(running: RunningApps, shared_url: str, api: httpx.AsyncClient) -> 
 
 
 @pytest_asyncio.fixture
-async def bare_api(bare: RunningApps) -> AsyncIterator[httpx.AsyncClient]:
+async def bare_api() -> AsyncIterator[httpx.AsyncClient]:
     """A client to the app without a database: what is refused before anything is looked up needs none."""
-    async with client_in(bare, settings_of(NO_DATABASE_URL)) as client:
+    async with client_of(settings_of(NO_DATABASE_URL)) as client:  # its own: it says time and again what is away
         yield client
 
 

@@ -1,5 +1,6 @@
 """Apps that run as long as the tests do: one for each way of setting it up, asked by one test after the other."""
 
+import math
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import cast
@@ -12,6 +13,7 @@ from api.callers import Callers
 from api.events import publishing
 from api.limits.memory import BoundedMemory
 from api.limits.taking import RateLimits
+from api.services import Services
 from api.settings import ApiSettings
 from producers.settings import KafkaSettings
 
@@ -39,6 +41,8 @@ class RunningApps:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(publishing, "PATIENCE_S", 0.5)  # nothing is there to wait for, and 7 s are long
             await self._stack.enter_async_context(app.router.lifespan_context(app))
+        # What it says of Kafka would be among the log lines of another test.
+        cast(Services, app.state.services).publishing._records._said_at = math.inf
         self._running.append((settings, app))
         return app
 

@@ -55,7 +55,7 @@ def hookline(*arguments: str, stdin: str = "", cwd: Path | str | None = None, **
         capture_output=True,
         env=environment(**env),
         cwd=cwd,
-        timeout=60,
+        timeout=180,  # it takes 2 s, and ten times that beside others
         check=False,
     )
     return Ran(ran.returncode, ran.stdout.decode(), ran.stderr.decode())
@@ -80,7 +80,7 @@ def started(*arguments: str, cwd: Path | str | None = None, **env: str) -> Itera
         process.communicate()
 
 
-def wait_for_file(path: Path, process: subprocess.Popen[bytes], within_s: float = 40.0) -> None:
+def wait_for_file(path: Path, process: subprocess.Popen[bytes], within_s: float = 120.0) -> None:
     """Return when the file is there; fails when the process ends before, with what it said."""
     deadline = time.monotonic() + within_s
     while not path.exists():

@@ -56,7 +56,7 @@ def processes_in(folder: Path) -> list[psutil.Process]:
     return [p for p in psutil.process_iter(["cwd"]) if Path(p.info["cwd"] or "/").is_relative_to(folder)]
 
 
-def wait_for_nobody_in(folder: Path, *, within_s: float = 10.0) -> None:
+def wait_for_nobody_in(folder: Path, *, within_s: float = 60.0) -> None:
     deadline = time.monotonic() + within_s
     while left := processes_in(folder):
         assert time.monotonic() < deadline, left

@@ -120,7 +120,7 @@ def _read(
 
 
 async def records_on(
-    bootstrap: str, topic: str, wanted: Callable[[Message], bool], *, count: int, within_s: float = 10
+    bootstrap: str, topic: str, wanted: Callable[[Message], bool], *, count: int, within_s: float = 60
 ) -> list[Message]:
     """Return all of a topic's records that are wanted, once it is read to its end and there are `count`."""
     return await asyncio.to_thread(_read, bootstrap, topic, wanted, lambda found: found >= count, within_s)

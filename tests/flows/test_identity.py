@@ -21,7 +21,7 @@ IN_FORCE_S = 1.2  # measured 0.1–0.5
 PASSWORD = "a tortoise between two trams"
 
 
-async def link_sent_to(address: str, folder: Path, *, template: str, within_s: float = 15) -> tuple[str, str]:
+async def link_sent_to(address: str, folder: Path, *, template: str, within_s: float = 60) -> tuple[str, str]:
     """Wait for an e-mail; return the path of its link and the token in it."""
     async with asyncio.timeout(within_s):
         while (found := link_in(folder, address, template)) is None:  # noqa: ASYNC110 - another process writes it

@@ -33,7 +33,7 @@ def _wait_for_leaders(bootstrap: str, names: list[str]) -> None:
     """Return when every partition answers: after a broker says that a topic was made, it leads none for a moment."""
     consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "unused"})
     places = [TopicPartition(name, partition) for name in names for partition in range(DEFAULT_PARTITIONS)]
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while places:
         try:
             consumer.get_watermark_offsets(places[-1], timeout=5)

@@ -88,7 +88,7 @@ class Receiver:
         self.port = int(self._server.sockets[0].getsockname()[1])
         return self
 
-    async def until(self, reached: Callable[[], bool], *, within_s: float = 5) -> None:
+    async def until(self, reached: Callable[[], bool], *, within_s: float = 30) -> None:
         """Return when `reached` holds, which is looked at when a connection or a request comes or goes."""
         async with asyncio.timeout(within_s), self._changed:
             await self._changed.wait_for(reached)

@@ -273,7 +273,7 @@ def _replace(first: Mover, stage: Stage) -> None:
         wait_until(lambda: time.monotonic() - first.progress.turned_at > 1)
 
 
-def wait_until(holds: Callable[[], bool], *, within_s: float = 30) -> None:
+def wait_until(holds: Callable[[], bool], *, within_s: float = 90) -> None:
     """Look at a mover's progress until `holds`; the mover's thread writes it each turn, nothing announces it."""
     deadline = time.monotonic() + within_s
     while not holds():

@@ -47,7 +47,7 @@ def producer_to(
         producer.close(0)
 
 
-def wait_until(holds: Callable[[], bool], within_s: float = 20) -> bool:
+def wait_until(holds: Callable[[], bool], within_s: float = 60) -> bool:
     """Return whether it held in time."""
     deadline = time.monotonic() + within_s
     while not holds() and time.monotonic() < deadline:

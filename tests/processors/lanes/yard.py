@@ -206,7 +206,7 @@ class Yard:
         for offset in range(len(self.records)):
             self._hand_over(offset)
 
-    async def until(self, condition: Callable[[], bool], *, within_s: float = 15.0) -> None:
+    async def until(self, condition: Callable[[], bool], *, within_s: float = 60.0) -> None:
         """Return when `condition` holds; it is asked whenever something begins, and now and then."""
         deadline = time.monotonic() + within_s
         while not condition():
