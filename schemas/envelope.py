@@ -86,10 +86,24 @@ def fields_of(event: Event) -> dict[str, object]:
         "type": event.type,
         "created_at": event.created_at,
         "organization_id": event.organization_id,
-        "data": _clean(event.data, "/data"),
-        "previous": None if event.previous is None else _clean(event.previous, "/previous"),
-        "metadata": {} if event.metadata is None else _clean(event.metadata, "/metadata"),
+        "data": kept_object(event.data, "/data"),
+        "previous": None if event.previous is None else kept_object(event.previous, "/previous"),
+        "metadata": {} if event.metadata is None else kept_object(event.metadata, "/metadata"),
     }
+
+
+def kept_object(raw: bytes, pointer: str) -> dict[str, Json]:
+    """Return the JSON object in an event's bytes without its sensitive fields; raises InvalidInput."""
+    try:
+        value = cast(Json, orjson.loads(raw))
+    except orjson.JSONDecodeError:
+        raise InvalidInput("is not JSON", pointer=pointer) from None
+    if not isinstance(value, dict):
+        raise InvalidInput("must be a JSON object", pointer=pointer)
+    try:
+        return cast(dict[str, Json], without_sensitive(value))
+    except InvalidInput as error:
+        raise InvalidInput(error.detail, pointer=pointer) from None
 
 
 def check_id(identifier: str, prefix: str, pointer: str) -> None:
@@ -102,19 +116,6 @@ def check_organization(organization_id: str) -> None:
     """Raise InvalidInput unless it may be an organization's id."""
     if not is_organization_id(organization_id):
         raise InvalidInput("must be 1 to 100 letters, digits and . _ : -", pointer="/organization_id")
-
-
-def _clean(raw: bytes, pointer: str) -> Json:
-    try:
-        value = cast(Json, orjson.loads(raw))
-    except orjson.JSONDecodeError:
-        raise InvalidInput("is not JSON", pointer=pointer) from None
-    if not isinstance(value, dict):
-        raise InvalidInput("must be a JSON object", pointer=pointer)
-    try:
-        return without_sensitive(value)
-    except InvalidInput as error:
-        raise InvalidInput(error.detail, pointer=pointer) from None
 
 
 def _key_in(data: Json, event_type: EventType) -> str | None:

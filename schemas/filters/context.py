@@ -6,10 +6,9 @@ from typing import Final, TypeVar, cast
 
 import orjson
 
-from schemas.errors import InvalidInput
+from schemas.envelope import kept_object
 from schemas.json_values import Json
 from schemas.records import Event
-from schemas.redaction import without_sensitive
 
 _Object = dict[str, Json]
 Made = TypeVar("Made")
@@ -111,15 +110,4 @@ class EventContext:
 
 
 def _object(raw: bytes | None, pointer: str) -> _Object:
-    if raw is None:
-        return {}
-    try:
-        value = cast(Json, orjson.loads(raw))
-    except orjson.JSONDecodeError:
-        raise InvalidInput("is not JSON", pointer=pointer) from None
-    if not isinstance(value, dict):
-        raise InvalidInput("must be a JSON object", pointer=pointer)
-    try:
-        return cast(_Object, without_sensitive(value))
-    except InvalidInput as error:
-        raise InvalidInput(error.detail, pointer=pointer) from None
+    return {} if raw is None else cast(_Object, kept_object(raw, pointer))
