@@ -110,4 +110,4 @@ class EventContext:
 
 
 def _object(raw: bytes | None, pointer: str) -> _Object:
-    return {} if raw is None else cast(_Object, kept_object(raw, pointer))
+    return {} if raw is None else kept_object(raw, pointer)
