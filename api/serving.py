@@ -63,6 +63,13 @@ class _Server(uvicorn.Server):
         super().__init__(config)
         self._on_started = on_started
 
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        try:
+            await super().serve(sockets)
+        finally:  # cancelled, uvicorn leaves its listeners with the loop: whoever gets their numbers next is not heard
+            for listener in getattr(self, "servers", ()):
+                listener.close()
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self._on_started()

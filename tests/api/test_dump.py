@@ -136,7 +136,7 @@ def spellings(secret: str) -> Iterator[str]:
     """Yield a secret as somebody might keep it."""
     raw = secret.encode()
     yield from (secret, raw.hex(), base64.b64encode(raw).decode(), base64.urlsafe_b64encode(raw).decode().rstrip("="))
-    yield secret.rpartition("_")[2]
+    yield re.sub(r"^[a-z]+_", "", secret)  # without its kind; what is random may hold a `_` near its end, too
     yield secret.rpartition(".")[2]  # a signature: with it the rest is known
 
 

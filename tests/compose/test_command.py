@@ -61,7 +61,7 @@ def test_prints_its_version() -> None:
     ("arguments", "env", "code", "says"),
     [
         (("no-such-command",), {}, 2, "No such command"),
-        (("publish",), {}, 2, "Missing argument"),
+        (("publish",), {}, 2, "give TYPE and --data, or --file"),
         (("up", "--api-port", "70000"), {}, 2, "--api-port"),
         (("demo", "--folder", "/etc"), {}, 2, "is not empty"),  # it would empty it
         (("publish", "user.created", "--data", "-", "--id", "a"), {}, 2, "one id cannot name many"),

@@ -45,6 +45,8 @@ async def test_a_subscription_is_made_with_defaults_and_a_secret_shown_once(api:
             "last_at": None,
             "since_version": 1,
         },
+        "payload": None,
+        "transformation_version": 0,
         "metadata": {},
         "version": 1,
         "created_at": body["created_at"],
