@@ -50,7 +50,7 @@ HARMLESS = {
         "pydantic",
         "pydantic_core",
     ),
-    *("pydantic_settings", "sqlalchemy", "starlette", "structlog", "uuid_utils", "uvicorn", "uvloop", "yarl"),
+    *("pydantic_settings", "sqlalchemy", "starlette", "structlog", "uuid_utils", "uvicorn", "uvloop", "yaml", "yarl"),
 }
 # The addresses are the operator's: `limits` speaks with Redis, `aiosmtplib` with the mail server.
 OUR_SERVERS = {"asyncpg", "confluent_kafka", "faust", "mode", "aiokafka", "aiosmtplib", "limits", "redis"}

@@ -91,19 +91,24 @@ def test_one_without_a_time_is_of_the_day_and_moment_at_which_the_broker_had_it(
         ("user_1", {"partitionkey": "account_1"}, b"k", b"account_1"),
         ("user_1", {}, b"k", b"user_1"),
         (None, {}, b"k", b"k"),
-        (None, {}, None, None),
-        (None, {}, b"\xff", None),
-        (None, {}, b"x" * 256, None),
-        (None, {}, b"a\x00", None),
+        (None, {}, None, b"user_1"),  # the field that orders events of this type
+        (None, {}, b"\xff", b"user_1"),
+        (None, {}, b"x" * 256, b"user_1"),
+        (None, {}, b"a\x00", b"user_1"),
     ],
 )
-def test_the_key_is_the_partition_key_else_the_subject_else_the_records_else_the_id(
-    subject: str | None, extensions: dict[str, str], key: bytes | None, expected: bytes | None
+def test_the_key_is_the_partition_key_else_the_subject_else_the_records_else_what_orders_its_type(
+    subject: str | None, extensions: dict[str, str], key: bytes | None, expected: bytes
 ) -> None:
     record = converted(taken(cloud(subject=subject, extensions=extensions), key=key))
     event = decode(Event, record.value)
-    assert record.key == (event.id.encode() if expected is None else expected)
-    assert event.key == (None if expected is None else expected.decode())
+    assert (record.key, event.key) == (expected, expected.decode())
+
+
+def test_an_event_of_a_type_without_an_order_has_no_key_and_its_id_decides_the_partition() -> None:
+    record = converted(taken(cloud(type="hookline.test", subject=None, data={}), key=None))
+    event = decode(Event, record.value)
+    assert (record.key, event.key) == (event.id.encode(), None)
 
 
 def test_the_trace_of_the_record_goes_before_that_of_the_event() -> None:

@@ -93,7 +93,8 @@ async def test_from_fastapi(kafka: str, monkeypatch: pytest.MonkeyPatch) -> None
 @pytest.mark.kafka
 @pytest.mark.postgres
 async def test_with_the_outbox(kafka: str, database_url: str) -> None:
-    assert ran("outbox", KAFKA_BOOTSTRAP_SERVERS=kafka, DATABASE_URL=database_url) == []
+    said = ran("outbox", KAFKA_BOOTSTRAP_SERVERS=kafka, DATABASE_URL=database_url)
+    assert [line for line in said if "relay." not in line] == []  # it may log what it does before it is stopped
     connection = await asyncpg.connect(database_url)
     assert await connection.fetchval("SELECT count(*) FROM users") == 1
     assert await connection.fetchval(f"SELECT count(*) FROM {TABLE}") == 1
