@@ -11,6 +11,7 @@ from confluent_kafka import Message
 from hypothesis import given
 from hypothesis import strategies as st
 
+from processors.event_types import EventChecks
 from processors.index import SubscriptionIndex
 from processors.intake import Taken
 from processors.quarantining import LEFT_OUT, MOST_BYTES
@@ -25,6 +26,7 @@ from schemas.records import NEVER_SHAPED, Attempt, AttemptState, Delivery, Event
 from schemas.topics import ATTEMPTS, DELIVER, EVENTS, QUARANTINE
 from tests.flows.conftest import records_on
 from tests.processors import made
+from tests.processors.test_event_types import Topic
 
 AT = Position(topic=EVENTS, partition=3, offset=41)
 NOW = datetime(2026, 11, 21, 5, 0, tzinfo=UTC)
@@ -257,6 +259,27 @@ async def test_what_nobody_can_read_is_quarantined_byte_for_byte(bootstrap: str,
         assert headers["__connect.errors.stage"] == STAGE.encode()
         assert headers["__connect.errors.offset"] == b"41"
         assert headers["__connect.errors.exception.message"]
+
+
+@pytest.mark.kafka
+async def test_what_breaks_its_types_schema_is_quarantined_and_what_fits_is_delivered(
+    bootstrap: str, producer: LoopProducer
+) -> None:
+    index, wants, topic = SubscriptionIndex(), made.subscription(wants=("*",)), Topic()
+    index.put(wants)
+    checks = EventChecks(topic.catalogue, topic.caught_up_at_once)
+    router = Router(index, producer, schedule_version="s1", failures=made.Noted(), checks=checks)
+    fits, breaks = made.event(), made.event(data=b'{"id": "u1", "no such field": 1}')
+    unknown = replace(made.event(), type="nobody.defined")
+    for event in (fits, breaks, unknown):
+        await router.route(taken(encode(event), key=event.id.encode()))
+    wrong = [event.id.encode() for event in (breaks, unknown)]
+    found = await records_on(bootstrap, QUARANTINE, lambda record: record.key() in wrong, count=2)
+    said = {record.key(): str(dict(record.headers() or [])["__connect.errors.exception.message"]) for record in found}
+    assert "/data/no such field" in said[wrong[0]]
+    assert "unknown event type" in said[wrong[1]]
+    (record,) = await records_on(bootstrap, DELIVER, lambda record: record.key() == wants.id.encode(), count=1)
+    assert decode(Delivery, record.value()).event_id == fits.id
 
 
 LARGE = {
