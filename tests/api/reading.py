@@ -37,7 +37,7 @@ def reading_from_now(bootstrap: str, topic: str) -> Iterator[Consumer]:
 def _partitions_of(consumer: Consumer, topic: str) -> list[int]:
     """Return the topic's partitions, all of them: of a topic just made, a broker may know none yet."""
     deadline = time.monotonic() + _READY_WITHIN_S
-    while len(found := list(consumer.list_topics(topic, timeout=10).topics[topic].partitions)) < PARTITIONS:
+    while len(found := list(consumer.list_topics(topic, timeout=30).topics[topic].partitions)) < PARTITIONS:
         assert time.monotonic() < deadline, f"{topic} has {len(found)} partitions"
         time.sleep(0.1)
     return found
@@ -47,7 +47,7 @@ def _end_of(consumer: Consumer, topic: str, number: int) -> int:
     deadline = time.monotonic() + _READY_WITHIN_S
     while True:
         try:
-            return int(consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=10)[1])
+            return int(consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=30)[1])
         except KafkaException:
             if time.monotonic() > deadline:
                 raise

@@ -271,6 +271,7 @@ async def test_what_is_seen_before_a_revocation_commits_is_forgotten_when_it_doe
 
 
 @pytest.mark.postgres
+@pytest.mark.alone
 async def test_a_revocation_in_another_process_holds_within_two_seconds(
     api: httpx.AsyncClient, shared_url: str
 ) -> None:
@@ -287,6 +288,7 @@ async def test_a_revocation_in_another_process_holds_within_two_seconds(
 
 
 @pytest.mark.postgres
+@pytest.mark.alone
 async def test_without_postgresql_kept_verdicts_hold_for_two_seconds_and_then_it_is_503(
     api: httpx.AsyncClient, shared_url: str
 ) -> None:

@@ -32,6 +32,7 @@ async def test_a_database_without_migrations_is_not_ready(database_url: str, kaf
 
 
 @pytest.mark.postgres
+@pytest.mark.alone
 async def test_kafka_away_is_named_within_two_seconds(upgraded_url: str) -> None:
     async with client_of(settings_of(upgraded_url), NO_KAFKA) as api:
         started = time.monotonic()
@@ -39,6 +40,7 @@ async def test_kafka_away_is_named_within_two_seconds(upgraded_url: str) -> None
         assert time.monotonic() - started < 2.5
 
 
+@pytest.mark.alone
 async def test_many_who_ask_cost_one_look_and_health_does_not_wait(bare_api: httpx.AsyncClient) -> None:
     started = time.monotonic()
     asking = asyncio.gather(*(ready(bare_api) for _ in range(20)))

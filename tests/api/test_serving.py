@@ -56,7 +56,7 @@ async def test_a_stop_is_graceful_and_no_failure(how: signal.Signals) -> None:
     async with process() as (api, url), httpx.AsyncClient(base_url=url) as client:
         assert (await client.get("/healthz")).status_code == 200
         api.send_signal(how)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await api.communicate()
         assert api.returncode == 0
 
@@ -64,12 +64,12 @@ async def test_a_stop_is_graceful_and_no_failure(how: signal.Signals) -> None:
 async def test_a_request_at_hand_is_finished() -> None:
     async with process() as (api, url), httpx.AsyncClient(base_url=url, timeout=20) as client:
         waiting = asyncio.create_task(client.get("/readyz"))  # Kafka is away: it takes more than a second
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while (await client.get("/healthz")).status_code != 200:
                 pass
         api.send_signal(signal.SIGTERM)
         assert (await waiting).status_code == 503
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await api.communicate()
         assert api.returncode == 0
 

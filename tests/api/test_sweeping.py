@@ -146,7 +146,7 @@ async def test_what_somebody_has_locked_waits_for_the_next_time(upgraded_url: st
     await insert(db, "sessions", expires_at=NOW - DAY)
     async with db.transaction():
         await db.execute("SELECT FROM sessions FOR UPDATE")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             counts = await Sweeper(upgraded_url).sweep(NOW)
         assert counts is not None
         assert counts["sessions"] == 0
@@ -165,7 +165,7 @@ async def test_it_sweeps_at_once_and_again(upgraded_url: str, db: Db) -> None:
     try:
         for _ in range(2):
             await insert(db, "sessions", expires_at=NOW - DAY)
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 while await count_of(db, "sessions"):  # noqa: ASYNC110 - nobody tells of a row that goes
                     await asyncio.sleep(0.02)
     finally:
@@ -176,7 +176,7 @@ async def test_it_sweeps_at_once_and_again(upgraded_url: str, db: Db) -> None:
 async def test_without_a_database_it_waits() -> None:
     with capture_logs() as logs:
         running = asyncio.create_task(Sweeper("postgresql://nobody@127.0.0.1:1/nothing", every_s=0.01).run())
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while len(logs) < 2:  # noqa: ASYNC110 - nobody tells of a line
                 await asyncio.sleep(0.01)
         assert not running.done()

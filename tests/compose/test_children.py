@@ -58,7 +58,7 @@ def stubborn(tmp_path: Path) -> Iterator[Child]:
 def test_what_ignores_a_stop_is_killed_with_all_it_started(stubborn: Child) -> None:
     grandchild = psutil.Process(int(stubborn.log_tail().split()[1]))
     assert stubborn.stop(within_s=0.2) == -signal.SIGKILL
-    psutil.wait_procs([grandchild], timeout=5)
+    psutil.wait_procs([grandchild], timeout=30)
     assert not grandchild.is_running()
 
 
@@ -91,7 +91,7 @@ def test_a_child_dies_with_a_parent_that_gets_sigkill(tmp_path: Path) -> None:
         child = psutil.Process(int(parent.stdout.readline()))
         assert child.is_running()
         parent.kill()
-    psutil.wait_procs([child], timeout=5)
+    psutil.wait_procs([child], timeout=30)
     assert not child.is_running()
 
 

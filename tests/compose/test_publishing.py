@@ -244,7 +244,7 @@ def test_an_organizations_own_type_is_published_as_its_topic_defines_it(topics: 
     definition = replace(DEFINITION, organization_id=OrganizationId(organization))
     producer = Producer({"bootstrap.servers": bootstrap})
     producer.produce(EVENT_TYPES, encode(definition), f"{organization}/{definition.name}")
-    assert producer.flush(10) == 0
+    assert producer.flush(30) == 0
     given = ("publish", definition.name, "--organization", organization, "--data")
     assert hookline(*given, '{"id": "x"}', **topics).code == ExitCode.OK
     refused = hookline(*given, "{}", **topics)

@@ -77,7 +77,7 @@ def test_metrics_are_served_where_the_setting_says(settings: dict[str, str], tmp
     port = free_port()
     with started("mover", cwd=tmp_path, **settings, HOOKLINE_METRICS_PORT=str(port)) as process:
         wait_for_file(tmp_path / "ready", process)
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:
             assert b"hookline_mover_overdue_seconds 0.0" in answer.read()
         second = hookline("mover", **{**settings, "HOOKLINE_METRICS_PORT": str(port)})
         end(process, signal.SIGTERM)

@@ -99,9 +99,9 @@ def _read(
 ) -> list[Message]:
     consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": f"tests-{uuid4().hex}"})
     try:
-        partitions = consumer.list_topics(topic, timeout=10).topics[topic].partitions
+        partitions = consumer.list_topics(topic, timeout=30).topics[topic].partitions
         places = [TopicPartition(topic, each, OFFSET_BEGINNING) for each in partitions]
-        marks = {each: consumer.get_watermark_offsets(TopicPartition(topic, each), timeout=10) for each in partitions}
+        marks = {each: consumer.get_watermark_offsets(TopicPartition(topic, each), timeout=30) for each in partitions}
         ends = {each: high for each, (low, high) in marks.items() if low < high}
         consumer.assign(places)
         found: list[Message] = []

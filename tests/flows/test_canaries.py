@@ -181,7 +181,7 @@ async def _poison(stack: Stack, customer: Organization) -> None:
     for topic in (EVENTS, DELIVER):
         for value in (b"", b"\xc3\x01garbage", b"x" * 1000):
             producer.produce(topic, key=b"sub_poison", value=value)
-    assert producer.flush(10) == 0
+    assert producer.flush(30) == 0
     await customer.until("/quarantine", lambda page: len(page["data"]) >= 4, within_s=30)
 
 
@@ -224,9 +224,9 @@ def _topics(stack: Stack) -> dict[str, bytes]:
     consumer = Consumer({"bootstrap.servers": stack.bootstrap_servers, "group.id": f"canaries-{uuid4().hex}"})
     try:
         found = {}
-        for topic, about in consumer.list_topics(timeout=10).topics.items():
+        for topic, about in consumer.list_topics(timeout=30).topics.items():
             places = [TopicPartition(topic, each, OFFSET_BEGINNING) for each in about.partitions]
-            marks = {each.partition: consumer.get_watermark_offsets(each, timeout=10) for each in places}
+            marks = {each.partition: consumer.get_watermark_offsets(each, timeout=30) for each in places}
             ends = {partition: high for partition, (low, high) in marks.items() if low < high}
             consumer.assign(places)
             parts: list[bytes] = []

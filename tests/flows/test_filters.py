@@ -31,12 +31,12 @@ async def test_only_what_filters_take_arrives_and_a_failing_one_is_shown(
         await publisher.publish(
             type="user.created", organization_id=organization.id, key=key, data={"id": key, "name": name}
         )
-    requests = await recorder.until("wants", has(2), within_s=10)
+    requests = await recorder.until("wants", has(2), within_s=30)
     assert [json.loads(request.body)["data"]["name"] for request in requests] == ["Anna", "Adam"]
     assert recorder.requests_to("fails") == []
 
     shown = await organization.until(
-        f"/subscriptions/{fails['id']}", lambda body: body["filter_errors"]["count"] == 5, within_s=20
+        f"/subscriptions/{fails['id']}", lambda body: body["filter_errors"]["count"] == 5, within_s=60
     )
     errors = shown["filter_errors"]
     assert errors["last_error"] == 'Key not found in map : "absent"'

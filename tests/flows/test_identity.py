@@ -79,7 +79,7 @@ async def test_who_was_invited_signs_in_and_their_token_publishes(
 
     wanted_types = {"member.joined", "auth.login", "api_token.created", "api_token.revoked", "user.created"}
     requests = await recorder.until(
-        "changes", lambda found: wanted_types <= {type_of(each.body) for each in found}, within_s=20
+        "changes", lambda found: wanted_types <= {type_of(each.body) for each in found}, within_s=60
     )
     sent = b"".join(each.body for each in requests)
     for secret in (PASSWORD, made.json()["token"], token, signed_in.json()["csrf_token"]):

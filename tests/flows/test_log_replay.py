@@ -115,7 +115,7 @@ def an_hour_ago() -> str:
 def forget_all(bootstrap: str) -> None:
     """Have Kafka delete every event, as retention does; workers have routed them all."""
     admin = AdminClient({"bootstrap.servers": bootstrap})
-    numbers = admin.list_topics(EVENTS_TOPIC, timeout=10).topics[EVENTS_TOPIC].partitions
+    numbers = admin.list_topics(EVENTS_TOPIC, timeout=30).topics[EVENTS_TOPIC].partitions
     latest = OffsetSpec.latest()  # type: ignore[no-untyped-call] # not in its stubs
     asked = admin.list_offsets({TopicPartition(EVENTS_TOPIC, number): latest for number in numbers})
     ends = {place.partition: future.result(20).offset for place, future in asked.items()}

@@ -32,7 +32,7 @@ async def test_delivery_goes_on_without_postgresql(
     try:
         for number in range(EVENTS):
             await publisher.publish(type="user.created", organization_id=organization.id, data={"id": str(number)})
-        await recorder.until("here", lambda requests: len(requests) == EVENTS, within_s=10)
+        await recorder.until("here", lambda requests: len(requests) == EVENTS, within_s=30)
         assert (await organization.api.get("/readyz")).status_code == 503
         accepted = await organization.api.post("/api/v1/events", json={"type": "user.created", "data": {"id": "x"}})
         assert accepted.status_code == 202, "an event needs Kafka and no database"

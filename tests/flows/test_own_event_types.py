@@ -84,9 +84,9 @@ async def test_is_defined_published_and_delivered_and_changes_only_in_ways_that_
             record = event_record(event, source="/tests")
             producer = Producer({"bootstrap.servers": stack.bootstrap_servers})
             producer.produce(record.topic, record.value, record.key, headers=[*record.headers])
-            assert producer.flush(10) == 0
+            assert producer.flush(30) == 0
 
-    await asyncio.wait_for(asyncio.to_thread(follow), 10)
+    await asyncio.wait_for(asyncio.to_thread(follow), 30)
     requests = await recorder.until("own", lambda requests: len(requests) >= 2, within_s=60)
     assert data_of(requests[1]) == {"order_id": "2", "size": 3}
 
@@ -107,7 +107,7 @@ async def test_what_breaks_it_on_the_topic_is_quarantined_and_delivered_once_it_
     record = event_record(event, source="/tests")
     producer = Producer({"bootstrap.servers": stack.bootstrap_servers})
     producer.produce(record.topic, record.value, record.key, headers=[*record.headers])
-    assert producer.flush(10) == 0
+    assert producer.flush(30) == 0
     wanted = base64.b64encode(record.value or b"").decode()
 
     def of_mine(page: Any) -> list[Any]:

@@ -23,7 +23,7 @@ async def sent_again(
     body = {"subscription_id": subscription_id, "state": "success", "payload": payload}
     replay = await organization.post("/replays", body, status=202)
     assert replay["payload"] == payload
-    await recorder.until("first", lambda requests: len(requests) == number, within_s=20)
+    await recorder.until("first", lambda requests: len(requests) == number, within_s=60)
     done = await organization.until(f"/replays/{replay['id']}", lambda shown: shown["state"] == "completed")
     assert done["succeeded"] == 1
     return recorder.requests_to("first")[number - 1]
@@ -38,8 +38,8 @@ async def test_each_gets_its_own_shape_and_a_replay_that_of_then_or_of_today(
     )
     await asyncio.sleep(IN_FORCE_S)
     receipt = publisher.publish(type="user.created", organization_id=organization.id, data=PERSON)
-    [thin] = await recorder.until("first", lambda requests: len(requests) == 1, within_s=20)
-    [other] = await recorder.until("other", lambda requests: len(requests) == 1, within_s=20)
+    [thin] = await recorder.until("first", lambda requests: len(requests) == 1, within_s=60)
+    [other] = await recorder.until("other", lambda requests: len(requests) == 1, within_s=60)
     assert list(json.loads(thin.body)) == ["id", "type", "created_at", "organization_id", "link"]
     assert json.loads(thin.body)["link"] == f"/api/v1/events/{receipt.event_id}"
     seen = json.loads(other.body)
@@ -69,7 +69,7 @@ async def test_each_gets_its_own_shape_and_a_replay_that_of_then_or_of_today(
         "data": PERSON,
         "organization_id": organization.id,
     }
-    shown = await organization.until(at, lambda shown: len(shown["attempts"]) == 3, within_s=20)
+    shown = await organization.until(at, lambda shown: len(shown["attempts"]) == 3, within_s=60)
     assert [each["transformation_version"] for each in shown["attempts"]] == [1, 1, 2]
     assert [each["request"]["body"].encode() for each in shown["attempts"]] == [
         thin.body, original.body, current.body

@@ -88,7 +88,7 @@ async def test_postgresql_is_away_under_load_and_the_log_is_complete_soon_after(
     back_at = time.monotonic()
     stopping.set()
     published = await loading
-    await recorder.until("here", lambda requests: len(requests) >= len(published), within_s=10)
+    await recorder.until("here", lambda requests: len(requests) >= len(published), within_s=30)
     async with asyncio.timeout(30):
         while (await organization.api.get("/api/v1/stats")).status_code != 200:  # noqa: ASYNC110 - no event of ours
             await asyncio.sleep(0.1)

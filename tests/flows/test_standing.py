@@ -57,12 +57,12 @@ async def test_another_subscription_is_told_of_one_that_fails_is_disabled_and_re
         "count": EVENTS + 1
     }
     replay = await organization.post(f"{at}/recover", {"since": since}, status=202)
-    done = await organization.until(f"/replays/{replay['id']}", lambda body: body["state"] == "completed", within_s=20)
+    done = await organization.until(f"/replays/{replay['id']}", lambda body: body["state"] == "completed", within_s=60)
     assert (done["succeeded"], done["total"]) == (EVENTS + 1, EVENTS + 1)
     arrived = recorder.requests_to("broken")[before:]
     assert {request.webhook_id for request in arrived} == {*failed, *held}  # and nothing that is said of itself
 
-    seen = await recorder.until("watching", lambda requests: len(requests) == 3, within_s=20)
+    seen = await recorder.until("watching", lambda requests: len(requests) == 3, within_s=60)
     recovered = told(seen)[-1]
     assert (recovered["type"], recovered["data"]["subscription_id"]) == ("subscription.recovered", broken["id"])
     page = await organization.get("/events", type="subscription.recovered")

@@ -20,7 +20,7 @@ SCHEDULE = parse_schedule("1s,2s")
 def topics(bootstrap: str) -> str:
     """Return the broker once it has every topic; who shares them keeps to groups and subscriptions of its own."""
     admin = AdminClient({"bootstrap.servers": bootstrap})
-    there = admin.list_topics(timeout=10).topics
+    there = admin.list_topics(timeout=30).topics
     missing = [topic for topic in declared_topics(SCHEDULE.tiers) if topic.name not in there]
     new = [NewTopic(each.name, DEFAULT_PARTITIONS, 1, config=each.config) for each in missing]
     for future in admin.create_topics(new).values() if new else ():
@@ -36,7 +36,7 @@ def _wait_for_leaders(bootstrap: str, names: list[str]) -> None:
     deadline = time.monotonic() + 60
     while places:
         try:
-            consumer.get_watermark_offsets(places[-1], timeout=5)
+            consumer.get_watermark_offsets(places[-1], timeout=30)
             places.pop()
         except KafkaException:
             assert time.monotonic() < deadline

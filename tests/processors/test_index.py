@@ -155,7 +155,7 @@ class Topic:
     def write(self, *records: tuple[str, bytes | None]) -> None:
         for key, value in records:
             self._producer.produce(self._name, value, key=key.encode())
-        assert self._producer.flush(10) == 0
+        assert self._producer.flush(30) == 0
 
     def write_in_transactions(self, *transactions: list[tuple[str, bytes | None]], abort_last: bool = False) -> None:
         """Transactions leave offsets without records: a marker behind each, and what was aborted."""
@@ -166,7 +166,7 @@ class Topic:
             for key, value in records:
                 writer.produce(self._name, value, key=key.encode())
             if abort_last and number == len(transactions):
-                writer.flush(10)
+                writer.flush(30)
                 writer.abort_transaction(10)
             else:
                 writer.commit_transaction(10)
@@ -190,7 +190,7 @@ async def following(
     handover = Handover(asyncio.get_running_loop())
     follower = IndexFollower(index, topic.config, handover, on_unreadable=on_unreadable)
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await follower.start()
         yield index, follower
     finally:
@@ -219,7 +219,7 @@ async def test_an_empty_topic_is_ready_at_once(topic: Topic) -> None:
 @pytest.mark.kafka
 async def test_follows_changes_and_deletions(topic: Topic) -> None:
     own = subscription()
-    async with following(topic) as (index, follower), asyncio.timeout(10):
+    async with following(topic) as (index, follower), asyncio.timeout(30):
         topic.put(own)
         await follower.caught_up()
         assert index.settings_of(own.id) == own
@@ -270,7 +270,7 @@ async def test_what_nobody_can_read_is_reported_and_stops_nothing(topic: Topic) 
 async def test_a_version_that_another_worker_has_read_is_waited_for(topic: Topic) -> None:
     own = subscription()
     topic.put(own)
-    async with following(topic) as (_, follower), asyncio.timeout(10):
+    async with following(topic) as (_, follower), asyncio.timeout(30):
         assert await follower.current(own.id, 1) == own
         topic.put(replace(own, version=2))
         assert await follower.current(own.id, 2) == replace(own, version=2)
@@ -281,7 +281,7 @@ async def test_a_version_that_another_worker_has_read_is_waited_for(topic: Topic
 async def test_what_is_not_there_when_all_was_read_does_not_exist(topic: Topic) -> None:
     own = subscription()
     topic.put(own)
-    async with following(topic) as (_, follower), asyncio.timeout(10):
+    async with following(topic) as (_, follower), asyncio.timeout(30):
         topic.write((own.id, None))
         assert await follower.current(own.id, 2) is None
         assert await follower.current(new_subscription_id(), 1) is None
@@ -292,10 +292,11 @@ async def test_an_older_version_than_asked_for_is_returned_when_there_is_no_newe
     """A delivery may name a version whose record was lost with its topic: the settings that there are serve it."""
     own = subscription()
     topic.put(own)
-    async with following(topic) as (_, follower), asyncio.timeout(10):
+    async with following(topic) as (_, follower), asyncio.timeout(30):
         assert await follower.current(own.id, 9) == own
 
 
+@pytest.mark.alone
 async def test_stops_while_kafka_is_away() -> None:
     handover = Handover(asyncio.get_running_loop())
     config = {"bootstrap.servers": "127.0.0.1:1", "log_level": "0"}

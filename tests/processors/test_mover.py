@@ -50,6 +50,7 @@ def skewed(stage: Stage, *, soon_s: float, later_s: float, later: int) -> list[D
     return soon
 
 
+@pytest.mark.alone
 def test_is_never_early_nor_a_second_late_beside_20_000_that_wait(bootstrap: str) -> None:
     stage = Stage(bootstrap, [LONG]).create()
     soon = skewed(stage, soon_s=3, later_s=300, later=20_000)
@@ -168,6 +169,7 @@ def test_what_was_moved_ahead_is_not_moved_again_after_a_restart(bootstrap: str)
     assert len(arrived) == 200
 
 
+@pytest.mark.alone
 def test_sigterm_ends_it_within_seconds(bootstrap: str) -> None:
     stage = Stage(bootstrap, [SHORT]).create()
     stage.put(SHORT, [waiting(due_in_s=0)])
@@ -196,6 +198,7 @@ def test_a_poison_record_is_quarantined_byte_for_byte_and_stops_nothing(bootstra
     assert again.progress.quarantined == 0
 
 
+@pytest.mark.alone
 def test_a_record_whose_wait_is_longer_than_its_tier_hops(bootstrap: str) -> None:
     tiers = [timedelta(milliseconds=400), SHORT]
     stage = Stage(bootstrap, tiers).create()

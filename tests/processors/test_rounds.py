@@ -140,14 +140,14 @@ async def test_the_topic_is_read_to_its_end_and_followed(topic: tuple[str, str])
 
     def write(key: str, value: bytes) -> None:
         producer.produce(name, value, key=key.encode())
-        assert producer.flush(10) == 0
+        assert producer.flush(30) == 0
 
     write("bad", b"\x00 not Avro")
     write(OWED.id, encode(of(OWED, EARLIER)))
     handover = Handover(asyncio.get_running_loop())
     follower = rounds_follower(rounds, {"bootstrap.servers": bootstrap}, handover, on_unreadable=note)
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await follower.start()
             assert (rounds.supersedes(retry(FIRST_ROUND)), rounds.supersedes(retry(EARLIER))) == (True, False)
             write(OWED.id, encode(of(OWED, LATER)))

@@ -339,6 +339,7 @@ async def test_http_1_0_is_understood(sender: Sender) -> None:
         pytest.param(drips(b"x", every_s=0.2, after=b"HTTP/1.1 200 OK\r\n\r\n"), id="drips its body"),
     ],
 )
+@pytest.mark.alone
 async def test_an_attempt_ends_with_its_timeout_whatever_comes(sender: Sender, script: Script) -> None:
     outcome, took_s = await timed(sent_to(sender, script, timeout_s=1))
     assert outcome.error_kind is ErrorKind.TIMEOUT
@@ -347,6 +348,7 @@ async def test_an_attempt_ends_with_its_timeout_whatever_comes(sender: Sender, s
     assert 1 <= took_s < 1 + CLOSE_TO_THE_TIMEOUT_S
 
 
+@pytest.mark.alone
 async def test_a_receiver_that_reads_nothing_is_a_timeout(sender: Sender) -> None:
     with socket.create_server(("127.0.0.1", 0), backlog=1) as deaf:
         url = f"http://127.0.0.1:{deaf.getsockname()[1]}/"
@@ -359,6 +361,7 @@ async def test_a_receiver_that_reads_nothing_is_a_timeout(sender: Sender) -> Non
     "interim", [b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"]
 )
 @pytest.mark.parametrize("at_once", [1, 5000])
+@pytest.mark.alone
 async def test_a_flood_of_interim_answers_is_cut_off(sender: Sender, interim: bytes, at_once: int) -> None:
     """Unbounded, it stopped the loop for seconds and took hundreds of megabytes."""
     outcome, took_s = await timed(sent_to(sender, floods(interim * at_once)))
@@ -464,6 +467,7 @@ async def test_a_blocked_address_is_not_dialled(host: str) -> None:
         ),
     ],
 )
+@pytest.mark.alone
 async def test_what_breaks_off_or_is_not_http_is_told_apart(sender: Sender, script: Script, kind: ErrorKind) -> None:
     outcome, took_s = await timed(sent_to(sender, script))
     assert outcome.error_kind is kind, outcome.error
@@ -474,6 +478,7 @@ async def test_what_breaks_off_or_is_not_http_is_told_apart(sender: Sender, scri
     assert took_s < 2
 
 
+@pytest.mark.alone
 async def test_endless_trailers_end_the_attempt(sender: Sender) -> None:
     trailers = floods(b"X-T: y\r\n" * 1000, after=answer(200, "Transfer-Encoding: chunked") + b"0\r\n")
     outcome, took_s = await timed(sent_to(sender, trailers, timeout_s=1))
@@ -491,6 +496,7 @@ async def test_endless_trailers_end_the_attempt(sender: Sender) -> None:
         pytest.param(b"HTTP/1.1 200 OK\r\n\r\n", id="a body without end"),
     ],
 )
+@pytest.mark.alone
 async def test_a_huge_body_is_read_up_to_the_cap_and_the_connection_closed(sender: Sender, begin: bytes) -> None:
     tracemalloc.start()
     async with Receiver(floods(CHUNK, after=begin, pieces=1 << 14)) as receiver:
@@ -633,6 +639,7 @@ async def test_a_late_answer_of_one_attempt_is_not_the_next_ones(sender: Sender)
     assert (second.status, second.response_body) == (500, b"for the second")
 
 
+@pytest.mark.alone
 async def test_one_slow_receiver_holds_up_no_other(sender: Sender) -> None:
     async with Receiver(hangs()) as slow, Receiver(answers(204)) as healthy:
         hanging = [asyncio.create_task(sender.send(delivery(), endpoint(slow.url, timeout_s=1))) for _ in range(50)]
@@ -704,6 +711,7 @@ async def test_a_receiver_that_ends_the_connection_within_the_handshake_is_tls(s
     assert outcome.error_kind is ErrorKind.TLS, outcome.error
 
 
+@pytest.mark.alone
 async def test_a_handshake_that_hangs_is_a_timeout(sender: Sender) -> None:
     with socket.create_server(("127.0.0.1", 0)) as deaf:
         url = f"https://127.0.0.1:{deaf.getsockname()[1]}/"

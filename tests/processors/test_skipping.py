@@ -188,6 +188,7 @@ async def test_a_tail_that_does_not_end_in_time_ends_the_worker(
 
 
 @pytest.mark.kafka
+@pytest.mark.alone
 async def test_an_empty_tail_is_read_at_once(outcomes: Outcomes) -> None:
     async with asyncio.timeout(5):
         assert not (await outcomes.load(0, 1, 2)).has_record(DELIVER, 0, 0)
@@ -243,9 +244,9 @@ async def test_offsets_without_records_hold_nothing_up(outcomes: Outcomes) -> No
         writer.begin_transaction()
         header = finished_header(Position(topic=DELIVER, partition=0, offset=offset), f"s{offset}")
         writer.produce(outcomes._name, b"x", partition=0, headers=[header])
-        writer.flush(10)
+        writer.flush(30)
         ends(10)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         finished = await outcomes.load(0)
     assert finished.has_record(DELIVER, 0, 0)
     assert not finished.has_record(DELIVER, 0, 1)

@@ -59,7 +59,7 @@ def test_a_group_that_commits_nothing_ends_the_process_and_one_that_has_nothing_
     assert not ended.wait(2.5), "an empty partition is no stall"
     producer = Producer({"bootstrap.servers": bootstrap})
     producer.produce(topic, b"x")
-    assert producer.flush(10) == 0
+    assert producer.flush(30) == 0
     assert ended.wait(10)
     assert codes == [EXIT_STALLED]
     watchdog.stop()
@@ -73,7 +73,7 @@ def test_the_time_that_kafka_was_away_is_no_stall(bootstrap: str) -> None:
     admin.create_topics([NewTopic(topic, 1, 1)])[topic].result()
     producer = Producer({"bootstrap.servers": bootstrap})
     producer.produce(topic, b"x")
-    assert producer.flush(10) == 0
+    assert producer.flush(30) == 0
     looks: list[float] = []
     ended = threading.Event()
 

@@ -80,8 +80,8 @@ class Running:
         consumer = _member(self.bootstrap, self.group)
         try:
             return sum(
-                consumer.get_watermark_offsets(place, timeout=10)[1] - place.offset
-                for place in consumer.committed(_places(), timeout=10)
+                consumer.get_watermark_offsets(place, timeout=30)[1] - place.offset
+                for place in consumer.committed(_places(), timeout=30)
             )
         finally:
             consumer.close()
@@ -99,7 +99,7 @@ def _begin_at_the_end(bootstrap: str, group: str) -> None:
     """Commit the ends of the topics for a group that does not exist yet: what other tests wrote is not for it."""
     consumer = _member(bootstrap, group)
     ends = [
-        TopicPartition(place.topic, place.partition, consumer.get_watermark_offsets(place, timeout=10)[1])
+        TopicPartition(place.topic, place.partition, consumer.get_watermark_offsets(place, timeout=30)[1])
         for place in _places()
     ]
     consumer.commit(offsets=ends, asynchronous=False)
@@ -152,7 +152,7 @@ async def test_an_event_becomes_a_signed_post_and_sigterm_leaves_nothing_unacked
         await worker.subscribe(subscription)
         await asyncio.sleep(0.5)  # in force everywhere
         await worker.publish(event)
-        await receiver.until(lambda: len(receiver.requests) == 1, within_s=15)
+        await receiver.until(lambda: len(receiver.requests) == 1, within_s=60)
         await worker.stop()
         assert worker.unacked() == 0
     (request,) = receiver.requests
@@ -174,7 +174,7 @@ async def test_what_is_out_when_sigterm_comes_ends_and_is_not_sent_again(topics:
             await worker.subscribe(subscription)
             await asyncio.sleep(0.5)
             await worker.publish(event)
-            await receiver.until(lambda: len(receiver.requests) == 1, within_s=15)
+            await receiver.until(lambda: len(receiver.requests) == 1, within_s=60)
             stopping = asyncio.create_task(worker.stop())
             await asyncio.sleep(0.3)
             assert not worker.task.done()
@@ -198,14 +198,14 @@ async def test_a_worker_that_was_cut_off_sends_again_when_it_is_back(topics: str
             await worker.subscribe(subscription)
             await asyncio.sleep(0.5)
             await worker.publish(event)
-            await receiver.until(lambda: len(receiver.requests) == 1, within_s=15)
+            await receiver.until(lambda: len(receiver.requests) == 1, within_s=60)
             await worker.stop()
             assert worker.unacked() == 1
         opened.set()
         kafka = KafkaSettings(bootstrap_servers=topics)
         patient = hasty.model_copy(update={"stop_within_s": 20.0})
         again = Running(asyncio.create_task(run_worker(patient, kafka)), topics, hasty.worker_group, producer)
-        await receiver.until(lambda: len(receiver.requests) == 2, within_s=20)
+        await receiver.until(lambda: len(receiver.requests) == 2, within_s=60)
         await again.stop()
         assert again.unacked() == 0
     assert {request.headers["webhook-id"] for request in receiver.requests} == {event.id}
@@ -246,12 +246,12 @@ async def test_a_replay_that_hangs_takes_no_place_of_live_deliveries(topics: str
         await worker.subscribe(live)
         await asyncio.sleep(0.5)
         await worker.replay(*(made.delivery(replayed) for _ in range(3)))
-        await hanging.until(lambda: len(hanging.requests) == 1, within_s=15)
+        await hanging.until(lambda: len(hanging.requests) == 1, within_s=60)
         await worker.publish(event)
-        await receiver.until(lambda: len(receiver.requests) == 1, within_s=15)
+        await receiver.until(lambda: len(receiver.requests) == 1, within_s=60)
         assert len(hanging.requests) == 1
         opened.set()
-        await hanging.until(lambda: len(hanging.requests) == 3, within_s=15)
+        await hanging.until(lambda: len(hanging.requests) == 3, within_s=60)
         await worker.stop()
         assert worker.unacked() == 0
     assert [request.headers["hookline-replay"] for request in hanging.requests] == [REPLAY_1] * 3
@@ -275,8 +275,8 @@ async def test_what_a_replay_finished_behind_one_that_hung_is_not_sent_again(
             await worker.subscribe(subscription)
             await asyncio.sleep(0.5)
             await worker.replay(*(made.delivery(subscription, body=b'"%s"' % name) for name in (b"first", b"second")))
-            await receiver.until(lambda: len(receiver.requests) == 2, within_s=15)
-            async with asyncio.timeout(10):
+            await receiver.until(lambda: len(receiver.requests) == 2, within_s=60)
+            async with asyncio.timeout(30):
                 while not await _outcomes_of(topics, subscription):  # noqa: ASYNC110 - Kafka announces nothing
                     await asyncio.sleep(0.1)
             await worker.stop()
@@ -285,7 +285,7 @@ async def test_what_a_replay_finished_behind_one_that_hung_is_not_sent_again(
         patient = hasty.model_copy(update={"stop_within_s": 20.0})
         kafka = KafkaSettings(bootstrap_servers=topics)
         again = Running(asyncio.create_task(run_worker(patient, kafka)), topics, hasty.worker_group, producer)
-        await receiver.until(lambda: len(receiver.requests) == 3, within_s=20)
+        await receiver.until(lambda: len(receiver.requests) == 3, within_s=60)
         async with asyncio.timeout(20):
             while await asyncio.to_thread(again.unacked):  # noqa: ASYNC110 - Kafka announces nothing
                 await asyncio.sleep(0.1)
@@ -306,7 +306,7 @@ async def test_a_round_that_took_over_before_the_worker_started_is_known_to_it(
         await producer.send([Outgoing(SUBSCRIPTIONS, subscription.id.encode(), encode(subscription), [])])
         async with running(topics, producer) as worker:
             await worker.put(DELIVER, waited, other)
-            await receiver.until(lambda: len(receiver.requests) == 1, within_s=15)
+            await receiver.until(lambda: len(receiver.requests) == 1, within_s=60)
             async with asyncio.timeout(15):
                 while await asyncio.to_thread(worker.unacked):  # noqa: ASYNC110 - Kafka tells nobody of a commit
                     await asyncio.sleep(0.1)

@@ -114,7 +114,7 @@ async def test_ids_of_a_key_are_drawn_in_the_order_of_commits(engine: AsyncEngin
         async with AsyncSession(engine) as third, third.begin():
             await outbox.add(third, **created(2))  # another key's does not wait
         later = asyncio.create_task(add_later())
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while not await db.fetchval("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
         assert not later.done()
@@ -185,7 +185,7 @@ async def test_a_committed_event_is_sent_at_once_and_marked(
         await session.rollback()
         event_id = await outbox.add(session, **created(8))
         await session.commit()
-        await all_sent(db, within_s=10)
+        await all_sent(db, within_s=30)
     partitions = await asyncio.to_thread(partitions_of, bootstrap, EVENTS)
     arrived = await asyncio.to_thread(
         lambda: arrived_on(

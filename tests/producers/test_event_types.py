@@ -59,7 +59,7 @@ class Writer:
             key = key or f"{definition.organization_id}/{definition.name}"
             value = encode(definition)
         self._producer.produce(self._topic, value, key)
-        assert self._producer.flush(10) == 0
+        assert self._producer.flush(30) == 0
 
 
 @pytest.fixture

@@ -30,7 +30,7 @@ TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 def kafka(bootstrap: str) -> str:
     """Return where a Kafka is that has the events topic; others may have made it, with their partitions."""
     admin = AdminClient({"bootstrap.servers": bootstrap})
-    if EVENTS not in admin.list_topics(timeout=10).topics:
+    if EVENTS not in admin.list_topics(timeout=30).topics:
         admin.create_topics([NewTopic(EVENTS, PARTITIONS, 1)])[EVENTS].result(30)
     return bootstrap
 
@@ -129,7 +129,7 @@ async def test_who_stops_waiting_stops_nobody_else() -> None:
         await asyncio.wait_for(given_up, 0.05)
     for receipt in (given_up, other):
         with pytest.raises(BrokersAway, match="no Kafka broker"):
-            await asyncio.wait_for(receipt, 10)
+            await asyncio.wait_for(receipt, 30)
     await asyncio.to_thread(publisher.close)
 
 

@@ -30,7 +30,7 @@ BLOCKS = dict(
 @pytest.fixture(scope="module")
 def kafka(bootstrap: str) -> str:
     admin = AdminClient({"bootstrap.servers": bootstrap})
-    if EVENTS not in admin.list_topics(timeout=10).topics:
+    if EVENTS not in admin.list_topics(timeout=30).topics:
         admin.create_topics([NewTopic(EVENTS, 8, 1)])[EVENTS].result(30)
     return bootstrap
 

@@ -36,7 +36,7 @@ def arrived_on(
         places = [TopicPartition(topic, partition, 0) for partition in range(partitions)]
         consumer.assign(places)
         for _ in range(200):
-            ends = [consumer.get_watermark_offsets(place, timeout=10)[1] for place in places]
+            ends = [consumer.get_watermark_offsets(place, timeout=30)[1] for place in places]
             while len(found) < sum(ends):
                 found += [message for message in consumer.consume(1000, timeout=0.2) if message.error() is None]
             if until(found):

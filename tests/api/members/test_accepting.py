@@ -264,7 +264,7 @@ async def test_an_invitation_that_is_being_withdrawn_is_not_accepted(world: Worl
 
 async def _waits_for(world: World, holder: int) -> None:
     """Return when somebody waits for what the connection `holder` has locked."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not await rows_of(  # noqa: ASYNC110
             world.url, "SELECT 1 FROM pg_stat_activity WHERE $1 = ANY (pg_blocking_pids(pid))", holder
         ):

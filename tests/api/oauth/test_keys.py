@@ -144,6 +144,7 @@ async def test_with_another_master_key_tokens_verify_and_a_new_key_signs(upgrade
         assert signer.id != parts_of(token)[0]["kid"]
 
 
+@pytest.mark.alone
 async def test_a_revoked_token_is_refused_within_two_seconds_by_another_process(shared_url: str) -> None:
     async with server_of(shared_url) as server, server_of(shared_url) as other:
         client = await server.client()

@@ -55,6 +55,7 @@ async def test_localhost_has_loopback_addresses() -> None:
 
 
 @pytest.mark.parametrize("name", ["nowhere.invalid", "a" * 64 + ".invalid", "." * 300])
+@pytest.mark.alone
 async def test_a_name_without_an_address_has_none(name: str) -> None:
     started = time.monotonic()
     assert await resolve(name, 443) == ()

@@ -36,6 +36,7 @@ async def next_of(consumer: Consumer, subscription_id: str) -> Subscription | No
 
 @pytest.mark.postgres
 @pytest.mark.kafka
+@pytest.mark.alone
 async def test_every_change_is_there_within_two_seconds(upgraded_url: str, bootstrap: str, workers: Consumer) -> None:
     kafka = KafkaSettings(bootstrap_servers=bootstrap)
     relay = Relay(upgraded_url, kafka)

@@ -101,7 +101,7 @@ class Stranger:
         client = Producer({"bootstrap.servers": self.bootstrap})
         headers: list[tuple[str, str | bytes | None]] = [] if writer is None else [(WRITER, writer)]
         client.produce(self.topic, key=key, value=value, headers=headers, partition=partition)
-        assert client.flush(10) == 0
+        assert client.flush(30) == 0
 
     def records(self, partition: int = 0) -> list[tuple[bytes, bytes | None]]:
         """Return keys and values of all that is there, claims aside."""
@@ -116,7 +116,7 @@ class Stranger:
 
     async def has(self, count: int) -> list[tuple[bytes, bytes | None]]:
         """Return all records once there are `count` of them."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while len(found := await asyncio.to_thread(self.records)) < count:
                 pass
         return found
@@ -166,7 +166,7 @@ async def test_whoever_claims_later_supersedes_the_first(worker: Callable[[], Wo
     first, second = worker(), worker()
     await first.log.take_over({0, 1})
     await second.log.take_over({1})
-    await asyncio.wait_for(first.ends.heard.wait(), 10)
+    await asyncio.wait_for(first.ends.heard.wait(), 30)
     assert "another worker has claimed partition 1" in first.ends.errors[0]
     assert not await first.log.save(1, K, cursor(5))
     assert not await first.log.save(0, K, cursor(5))  # it ends: nothing of it goes on
@@ -243,7 +243,7 @@ async def test_a_late_claim_is_claimed_over(worker: Callable[[], Worker], strang
     first.log.let_go()
     await second.log.take_over({0})
     stranger.write(CLAIM_KEY, b"", b"1|somebody")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while await asyncio.to_thread(_last_claim, topics, stranger.topic) != writer_of(second):
             pass
     assert not second.ends.errors
@@ -339,6 +339,7 @@ async def test_a_cursor_that_counts_and_cannot_be_read_stops_the_worker(
         await worker().log.take_over({0})
 
 
+@pytest.mark.alone
 async def test_without_brokers_it_gives_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cursor_log, "_READ_WITHIN_S", 1.0)
     monkeypatch.setattr(cursor_reading, "_ASK_TIMEOUT_S", 0.3)
@@ -384,6 +385,7 @@ async def test_loads_a_thousand_cursors_of_eight_partitions(worker: Callable[[],
     assert found[3][b"k11"] == cursors[11]
 
 
+@pytest.mark.alone
 async def test_a_save_takes_milliseconds(worker: Callable[[], Worker]) -> None:
     one = worker()
     await one.log.take_over({0})

@@ -53,6 +53,7 @@ async def test_a_subscription_that_hangs_goes_behind_and_holds_no_ack(yard: Yard
     assert (cursor.subscription_id, cursor.next, cursor.reason) == (hanging, 0, "slow")
 
 
+@pytest.mark.alone
 async def test_no_other_waits_for_it(yard: Yard) -> None:
     hanging, healthy = yard.subscription(), yard.subscription()
     yard.on_begin = lambda begun: begun.finish() if begun.subscription == healthy else None
@@ -129,6 +130,7 @@ async def test_a_pause_outlasts_a_restart_without_new_records(yard: Yard) -> Non
     assert [each.offset for each in yard.begun] == list(range(30))
 
 
+@pytest.mark.alone
 async def test_it_catches_up_at_the_set_rate(yard: Yard) -> None:
     paused = yard.subscription(paused=True, catch_up_per_s=50.0)
     yard.on_begin = answers
@@ -150,6 +152,7 @@ async def test_a_test_send_waits_for_nothing(yard: Yard) -> None:
     assert yard.begun[0].offset == 1
 
 
+@pytest.mark.alone
 async def test_an_open_breaker_lets_one_probe_through_at_a_time(topics: str) -> None:
     async with yard_on(topics, least=5, probe_every_s=0.3) as yard:
         failing = yard.subscription()
@@ -165,6 +168,7 @@ async def test_an_open_breaker_lets_one_probe_through_at_a_time(topics: str) -> 
         assert [each.offset for each in yard.begun] == list(range(40))
 
 
+@pytest.mark.alone
 async def test_a_rate_is_kept_and_nothing_is_lost(yard: Yard) -> None:
     limited = yard.subscription(rate_limit=40)
     yard.on_begin = answers
@@ -356,7 +360,7 @@ class Storm:
         self.yard.on_begin = self.answer
         for begun in self.yard.open():
             self.answer(begun)
-        await self.yard.until(lambda: len(set(self.done)) == len(self.yard.records), within_s=20)
+        await self.yard.until(lambda: len(set(self.done)) == len(self.yard.records), within_s=60)
         await asyncio.gather(*self.keeping, return_exceptions=True)
 
     def inversions(self) -> list[int]:

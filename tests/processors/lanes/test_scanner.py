@@ -247,7 +247,7 @@ async def test_without_brokers_jobs_come_back_empty(monkeypatch: pytest.MonkeyPa
     done: asyncio.Future[Scan] = asyncio.get_running_loop().create_future()
     lane = want(5)
     away.scan(Scan("any", 0, 10, {(A, None): lane}), done.set_result)
-    await asyncio.wait_for(done, 10)
+    await asyncio.wait_for(done, 30)
     assert (offsets(lane), lane.covered) == ([], 5)
     monkeypatch.undo()
     await asyncio.to_thread(away.stop)

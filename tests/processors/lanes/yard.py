@@ -231,7 +231,7 @@ class Yard:
         """Return what stands on the topic now: the last value of each key."""
         consumer = Consumer({**self._config, "group.id": "unused"})
         place = TopicPartition(self.behind, 0, 0)
-        _, end = consumer.get_watermark_offsets(place, timeout=10)
+        _, end = consumer.get_watermark_offsets(place, timeout=30)
         consumer.assign([place])
         last: dict[bytes, bytes | None] = {}
         reached = 0
