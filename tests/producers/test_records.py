@@ -248,7 +248,7 @@ def test_a_record_that_the_client_threw_away_is_sent_by_the_next(bootstrap: str,
     reports = Reports()
     with producer_to(bootstrap, linger_ms=500) as producer:
         producer.produce(record(topic, 0), reports.of(0))
-        producer._on_report(0, 0, KafkaError(code))
+        producer._unreported[0](KafkaError(code))
         assert producer.flush(30) == 0
         assert producer._generation == 1
     assert reports.told == [(0, None)]
@@ -320,11 +320,12 @@ def test_late_errors_of_a_replaced_client_are_nobodys_business(nobody: str) -> N
     reports = Reports()
     with producer_to(nobody) as producer:
         producer.produce(record("t", 0), reports.of(0))
+        of_the_first_client = producer._unreported[0]
         producer._on_error(0, FATAL)
         producer.serve(0)
         producer._on_error(0, FATAL)
-        producer._on_report(0, 0, KafkaError(KafkaError._PURGE_QUEUE))
-        producer._on_report(0, 0, KafkaError(KafkaError._MSG_TIMED_OUT))
+        of_the_first_client(KafkaError(KafkaError._PURGE_QUEUE))
+        of_the_first_client(KafkaError(KafkaError._MSG_TIMED_OUT))
         producer.serve(0)
         assert (producer._generation, producer.unreported, reports.told) == (1, 1, [])
 
