@@ -214,6 +214,8 @@ def _long(value: int) -> bytes:
     """Return a zigzag varint of 1 to 10 bytes."""
     if 0 <= value < 64:
         return _SHORT[value]
+    if 0 <= value < 8192:  # the length of nearly every body
+        return bytes((value << 1 & 127 | 128, value >> 6))
     if not _LEAST <= value <= _GREATEST:
         raise Malformed("over 64 bits")
     rest = value << 1 ^ value >> 63
@@ -261,7 +263,8 @@ _GO_ON: Final = 0x80_8080_8080_8080
 
 
 def _moment(moment: datetime) -> bytes:
-    value = ((moment - _EPOCH) // _MICROSECOND) << 1
+    since = moment - _EPOCH
+    value = ((since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds) << 1  # `//` takes twice as long
     if not 1 << 49 <= value < 1 << 56:
         return _long(value >> 1)
     value = value & _HALF | (value >> 28) << 32
@@ -281,7 +284,6 @@ def _moment_at(data: bytes, at: int) -> tuple[datetime, int]:
 
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND: Final = timedelta(microseconds=1)
 _DOUBLE: Final = struct.Struct("<d")
 _SHORT: Final = tuple(bytes([value << 1]) for value in range(64))
 _BYTES: Final = "add(SHORT[len({v})] if len({v}) < 64 else long(len({v})))\nadd({v})"
