@@ -17,6 +17,7 @@ from uuid import uuid4
 import asyncpg
 import pytest
 import structlog
+from hypothesis import HealthCheck, settings
 
 from compose.kafka import EmbeddedKafka
 from compose.postgres import EmbeddedPostgres
@@ -29,6 +30,13 @@ structlog.configure(
         structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback),
     ]
 )
+
+
+# How long an example takes says how busy the machine is, and what a run has found the next one must find as well: the
+# examples are the same every time. `pytest --hypothesis-profile=search` looks for others.
+settings.register_profile("search", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("suite", settings.get_profile("search"), derandomize=True)
+settings.load_profile("suite")
 
 
 @pytest.fixture(scope="session")

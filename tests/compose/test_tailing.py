@@ -79,7 +79,7 @@ def test_keeps_no_more_ids_than_a_far_look_returns() -> None:
     assert len(window._seen) <= FAR.total_seconds() + FAR_EVERY + 1
 
 
-@settings(max_examples=25, deadline=None)  # 270 looks each
+@settings(max_examples=25)  # 270 looks each
 @given(
     st.lists(st.tuples(st.floats(0, 200), st.floats(0, 45)), max_size=40),  # when it was made, how late it is filed
     st.integers(0, 20),

@@ -137,7 +137,6 @@ async def test_what_finishes_early_is_acked_when_all_before_it_is_done() -> None
     assert offsets(bench.acked) == [5, 6, 8]
 
 
-@settings(deadline=None)  # many turns of the loop
 @given(st.permutations(range(12)), st.lists(st.sampled_from([DELIVER_0, DELIVER_1]), min_size=12, max_size=12))
 def test_any_order_of_completions_acks_each_partitions_prefix_in_order(order: list[int], places: list[Place]) -> None:
     async def run() -> None:
@@ -195,7 +194,7 @@ async def test_one_of_another_turn_begins_before_the_rest_of_a_burst_that_came_f
     assert offsets(bench.acked) == [0, 1]  # acks stay those of the partition
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.lists(st.tuples(st.sampled_from([DELIVER_0, DELIVER_1]), st.sampled_from("abc")), max_size=40), st.data())
 def test_turns_keep_the_order_of_what_has_one_turn_over_all_its_partitions(
     records: list[tuple[Place, str]], data: st.DataObject

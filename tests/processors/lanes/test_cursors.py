@@ -259,7 +259,7 @@ def after_each(partition: Partition, steps: list[Step]) -> Iterator[Step]:
         yield step
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(steps)
 def test_a_new_owner_finds_what_the_rightful_owners_wrote(steps: list[Step]) -> None:
     partition = Partition()

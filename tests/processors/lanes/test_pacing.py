@@ -27,7 +27,7 @@ def passed_until(pace: Pace, end: float, late: list[float], idle: dict[int, floa
     return times
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(LIMITS, PERIODS, st.lists(LATE, min_size=1), st.dictionaries(st.integers(0, 50), st.floats(0, 200), max_size=5))
 def test_never_lets_more_than_the_limit_pass(
     limit: float, period_s: float, late: list[float], idle: dict[int, float]
@@ -41,7 +41,7 @@ def test_never_lets_more_than_the_limit_pass(
         assert last - first + 1 <= 10 * limit * 1.05 + 1
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.floats(0.5, 300), PERIODS, st.lists(LATE, min_size=1))
 def test_reaches_the_limit_although_it_is_woken_late(limit: float, period_s: float, late: list[float]) -> None:
     seconds = max(10 * period_s, 20 * period_s / limit)
