@@ -16,16 +16,16 @@ from api.errors import Conflict, Flaw
 from api.event_types import tables
 from api.event_types.announcing import announce_changed, announce_defined, announce_deleted
 from api.event_types.evolving import MOST_VERSIONS, accepted_with, breaks_of, next_major
+from api.event_types.fitting import check_fits
 from api.event_types.naming import check_new_name
 from api.event_types.tables import EventTypeRow, EventTypeVersionRow, json_of, object_of
 from api.event_types.writing_bodies import EventTypePatch, NewEventType
 from api.members.announcing import name_of
-from schemas.catalogue import EventType, EventTypeState
+from schemas.catalogue import EventTypeState
 from schemas.errors import InvalidInput
 from schemas.event_schemas import checked_schema
 from schemas.ids import OrganizationId
 from schemas.json_values import Json, check_json
-from schemas.redaction import without_sensitive
 
 NEXT_STATES: Final[Mapping[EventTypeState, tuple[EventTypeState, ...]]] = {
     EventTypeState.DRAFT: (EventTypeState.ACTIVE,),
@@ -33,7 +33,6 @@ NEXT_STATES: Final[Mapping[EventTypeState, tuple[EventTypeState, ...]]] = {
     EventTypeState.DEPRECATED: (EventTypeState.ACTIVE, EventTypeState.ARCHIVED),
     EventTypeState.ARCHIVED: (EventTypeState.ACTIVE,),
 }
-_ORDERING: Final = ("string", "enum")  # keys are text
 
 
 async def create(db: AsyncSession, caller: Caller, body: NewEventType, *, most: int) -> EventTypeRow:
@@ -162,24 +161,7 @@ async def _evolve(db: AsyncSession, row: EventTypeRow, schema: str, *, was_draft
 
 
 def _check_whole(row: EventTypeRow) -> None:
-    """Raise InvalidInput unless the example fits the schema, and the ordering key is one of its fields."""
-    schema, example = object_of(row.schema), object_of(row.example)
-    event_type = EventType(name=row.name, category="", description="", schema=schema, example=example, open_ended=False)
-    event_type.check(without_sensitive(cast(Json, example)), pointer="/example")
-    if row.ordering_key is not None:
-        _check_ordering_key(row.ordering_key, schema)
-
-
-def _check_ordering_key(name: str, schema: Mapping[str, Any]) -> None:
-    field = next((field for field in schema["fields"] if field["name"] == name), None)
-    if field is None:
-        raise InvalidInput("must be a field of the schema", pointer="/ordering_key")
-    kinds = field["type"] if isinstance(field["type"], list) else [field["type"]]
-    kind = next(kind for kind in kinds if kind != "null")
-    if (kind if isinstance(kind, str) else kind["type"]) not in _ORDERING:
-        raise InvalidInput("must be a field of text or an enum: keys are text", pointer="/ordering_key")
-    if field.get("sensitivity") == "secret":
-        raise InvalidInput("must not be a secret field: keys are on the topic as they are", pointer="/ordering_key")
+    check_fits(row.name, object_of(row.schema), example=object_of(row.example), ordering_key=row.ordering_key)
 
 
 def _version_of(row: EventTypeRow, now: datetime) -> EventTypeVersionRow:
