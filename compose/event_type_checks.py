@@ -6,9 +6,9 @@ from functools import reduce
 from typing import Any, cast
 
 from api.errors import Conflict
-from api.event_types.evolving import accepted_with, breaks_of
+from api.event_types.evolving import accepted_with, breaks_of, stem_of
 from api.event_types.fitting import check_fits
-from api.event_types.naming import check_new_name
+from api.event_types.naming import check_first_word, check_not_built_in
 from compose.asking import Api, Body
 from compose.commands.options import path_of
 from compose.refusals import Refused
@@ -52,7 +52,7 @@ def checked(api: Api, name: str, schema: Json, example: Mapping[str, Any] | None
                 return Checked(name, version, numbers, problems, breaks.advice)
             oldest_first = [released[number] for number in sorted(released)]
             accepted_with(new, reduce(lambda earlier, later: with_retired(later, earlier), oldest_first))
-        _check_beside(name, new, known, example)
+        _check_beside(api, name, new, known, example)
     except InvalidInput as error:
         return Checked(name, version, numbers, [Problem(error.pointer, error.detail)])
     except Conflict as error:
@@ -61,9 +61,18 @@ def checked(api: Api, name: str, schema: Json, example: Mapping[str, Any] | None
     return Checked(name, numbers[0] if same else version, numbers, [])
 
 
-def _check_beside(name: str, schema: Mapping[str, Any], known: Body | None, example: Mapping[str, Any] | None) -> None:
+def _check_name(api: Api, name: str) -> None:
+    check_not_built_in(name)
+    stem = stem_of(name)
+    if stem == name or _known(api, stem) is None:
+        check_first_word(name)
+
+
+def _check_beside(
+    api: Api, name: str, schema: Mapping[str, Any], known: Body | None, example: Mapping[str, Any] | None
+) -> None:
     if known is None:
-        check_new_name(name)
+        _check_name(api, name)
     given = example if example is not None or known is None else known["example"]
     if given is not None:
         check_fits(name, schema, example=given, ordering_key=None if known is None else known["ordering_key"])

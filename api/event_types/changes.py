@@ -15,9 +15,9 @@ from api.credentials import Caller
 from api.errors import Conflict, Flaw
 from api.event_types import tables
 from api.event_types.announcing import announce_changed, announce_defined, announce_deleted
-from api.event_types.evolving import MOST_VERSIONS, accepted_with, breaks_of, next_major
+from api.event_types.evolving import MOST_VERSIONS, accepted_with, breaks_of, next_major, stem_of
 from api.event_types.fitting import check_fits
-from api.event_types.naming import check_new_name
+from api.event_types.naming import check_first_word, check_not_built_in
 from api.event_types.tables import EventTypeRow, EventTypeVersionRow, json_of, object_of
 from api.event_types.writing_bodies import EventTypePatch, NewEventType
 from api.members.announcing import name_of
@@ -38,7 +38,7 @@ NEXT_STATES: Final[Mapping[EventTypeState, tuple[EventTypeState, ...]]] = {
 async def create(db: AsyncSession, caller: Caller, body: NewEventType, *, most: int) -> EventTypeRow:
     """Make an event type in an organization whose row is locked; raises InvalidInput, and Conflict for a taken name."""
     organization_id = caller.organization_id
-    check_new_name(body.name)
+    await _check_name(db, organization_id, body.name)
     if body.state not in {EventTypeState.DRAFT, EventTypeState.ACTIVE}:
         raise InvalidInput("a new event type is a draft or active", pointer="/state")
     if await tables.count_of(db, organization_id) >= most:
@@ -123,6 +123,13 @@ async def delete(db: AsyncSession, caller: Caller, row: EventTypeRow) -> None:
     await db.flush()
     await tables.tell_of_deletion(db, row)
     await announce_deleted(db, row, by=name_of(caller))
+
+
+async def _check_name(db: AsyncSession, organization_id: OrganizationId, name: str) -> None:
+    check_not_built_in(name)
+    stem = stem_of(name)
+    if stem == name or await tables.event_type_of(db, organization_id, stem) is None:
+        check_first_word(name)
 
 
 def _check_next_state(state: EventTypeState, wanted: EventTypeState) -> None:

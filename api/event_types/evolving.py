@@ -46,7 +46,11 @@ def accepted_with(new: _Record, earlier: _Record) -> Mapping[str, Any]:
 
 def next_major(name: str) -> str:
     """Return what the next major version of a type is called: `order.shipped.v2`."""
+    stem = stem_of(name)
+    return f"{name}.v2" if stem == name else f"{stem}.v{int(name.rpartition('.v')[2]) + 1}"
+
+
+def stem_of(name: str) -> str:
+    """Return what a type is called without the number of its major version: `order.shipped` of `order.shipped.v2`."""
     stem, _, last = name.rpartition(".")
-    if last.startswith("v") and last[1:].isdecimal():
-        return f"{stem}.v{int(last[1:]) + 1}"
-    return f"{name}.v2"
+    return stem if last.startswith("v") and last[1:].isdecimal() else name

@@ -15,10 +15,17 @@ from schemas.errors import InvalidInput
 TAKEN: Final = frozenset({"hookline", *(name.partition(".")[0] for name in catalogue())})  # first words
 
 
-def check_new_name(name: str) -> None:
-    """Raise Conflict for the name of a built-in type, InvalidInput for one that begins as built-in types do."""
+def check_not_built_in(name: str) -> None:
+    """Raise Conflict for the name of a built-in type."""
     if name in catalogue():
         raise Conflict(f"{name} is a built-in event type: choose another name")
+
+
+def check_first_word(name: str) -> None:
+    """Raise InvalidInput for a name that begins as built-in types do.
+
+    It is not asked of a new major version of an own type that is there (`stem_of`): that must be able to go on.
+    """
     first = name.partition(".")[0]
     if first in TAKEN:
         detail = f"names that begin with {first}. are Hookline's own, and more may come: choose another resource"
