@@ -12,6 +12,7 @@ from compose.commands import (
     applications,
     audit,
     deliveries,
+    event_types,
     events,
     jobs,
     keys,
@@ -41,8 +42,8 @@ db_app = new_group("Bring PostgreSQL's tables to this release.")
 for name, group in {
     "subscriptions": subscriptions.app, "deliveries": deliveries.app, "replays": replays.app, "jobs": jobs.app,
     "events": events.app, "quarantine": quarantine.app, "schemas": schemas.app, "keys": keys.app,
-    "tokens": tokens.app, "applications": applications.app, "members": members.app, "users": users.app,
-    "audit": audit.app, "outbox": outbox.app, "topics": topics_app, "db": db_app,
+    "event-types": event_types.app, "tokens": tokens.app, "applications": applications.app, "members": members.app,
+    "users": users.app, "audit": audit.app, "outbox": outbox.app, "topics": topics_app, "db": db_app,
 }.items():  # fmt: skip
     app.add_typer(group, name=name)
 
@@ -86,7 +87,7 @@ def hookline(
                   hookline doctor
     Manage:       hookline subscriptions list       inspect: hookline events tail, hookline deliveries list
     Send again:   hookline dead-letters             then:    hookline replay --state failed --watch
-    Event types:  hookline schemas list              a change: hookline schemas check, hookline schemas diff
+    Event types:  hookline event-types list         your own: hookline event-types define, hookline event-types check
     Who may call: hookline tokens add billing --scope events:publish     hookline members invite ada@example.com
     In production: hookline topics apply && hookline db upgrade
                   hookline api | worker | mover | projector | relay      (one process each)
@@ -314,25 +315,6 @@ def publish(  # noqa: PLR0917 - a command's parameters are its options
         print_json({"id": event_id, "type": type, "organization_id": organization})
     else:
         typer.echo(event_id)
-
-
-@app.command("event-types")
-def event_types(
-    name: Annotated[str | None, typer.Argument(help="One type, with its schema and an example.")] = None,
-    json: Json = False,
-) -> None:
-    """List the event types, or show one: short for `hookline schemas list` and `hookline schemas show`.
-
-    \b
-    Examples:
-      hookline event-types
-      hookline event-types user.created
-      hookline event-types --json
-    """
-    if name is None:
-        schemas.list_(json=json)
-    else:
-        schemas.show(name, json=json)
 
 
 @app.command()

@@ -7,6 +7,8 @@ from compose.speakable import speakable
 from schemas.errors import HooklineError
 
 _ABOUT_WHAT_WAS_GIVEN: Final = {400, 401, 413, 415, 422}
+_CONFLICT: Final = 409
+_DOCUMENTS: Final = ("schema", "example")  # options that take JSON: a pointer into it is told beside the option
 # Options have the names of REST, in the singular where they may be repeated; these are the others.
 _OPTIONS: Final = {
     "Hookline-Organization": "--organization",
@@ -52,7 +54,8 @@ def refusal_of(status: int, document: object, *, url: str) -> Refused:
     if not isinstance(document, Mapping) or "detail" not in document:
         return Refused(f"{url} answered {status}, which the API does not: check HOOKLINE_API_URL", status=status)
     flaws = document.get("errors")
-    said = _flaws_of(flaws) if isinstance(flaws, Sequence) and flaws else str(document["detail"])
+    has_flaws = isinstance(flaws, Sequence) and flaws and status != _CONFLICT  # whose detail says what to do
+    said = _flaws_of(flaws or ()) if has_flaws else str(document["detail"])
     request = f" (request {document.get('request_id')})" if status >= 500 else ""
     return Refused(speakable(f"{said}{request}", keep=""), status=status)
 
@@ -72,4 +75,7 @@ def _flaws_of(flaws: Sequence[Any]) -> str:
 
 def _flaw(flaw: Mapping[str, Any]) -> str:
     option, detail = option_of(flaw), str(flaw.get("detail", ""))
+    document, _, within = str(flaw.get("pointer") or "").removeprefix("/").partition("/")
+    if document in _DOCUMENTS and within:
+        option = f"{option} /{within}"
     return f"{option}: {detail}" if option else detail

@@ -39,7 +39,8 @@ class EventChecks:
 
         Raises UnknownEventType, or InvalidInput with a pointer to the field.
         """
-        is_built_in = self.catalogue.get(event.type) is not None  # the topic knows nothing of those
+        found = self.catalogue.get(event.type, event.organization_id)
+        is_built_in = found is not None and found.organization_id is None  # the topic knows nothing of those
         await self.decided(event.organization_id, lambda: self._check_now(event), is_final=is_built_in)
 
     async def decided(self, turn: Hashable, decide: Callable[[], T], *, is_final: bool = False) -> T:

@@ -5,7 +5,7 @@ The built-in ones are one file each in `event_types/`. Those that organizations 
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from enum import StrEnum
@@ -97,11 +97,15 @@ class Catalogue:
         self._defined: dict[OrganizationId, dict[str, EventType]] = {}
 
     def get(self, name: str, organization_id: str | None = None) -> EventType | None:
-        """Return the event type that an organization means by `name`; None when it has none. Built-in ones go first."""
-        found = catalogue().get(name)
-        if found is not None or organization_id is None:
-            return found
-        return self._defined.get(OrganizationId(organization_id), {}).get(name)
+        """Return the event type that an organization means by `name`; None when it has none.
+
+        Its own goes first: nobody may define one of a built-in name, so it was there when a release brought the
+        built-in one, and its events go on. What Hookline alone publishes is never anything else.
+        """
+        built_in = catalogue().get(name)
+        if organization_id is None or (built_in is not None and built_in.reserved):
+            return built_in
+        return self._defined.get(OrganizationId(organization_id), {}).get(name, built_in)
 
     def of(self, name: str, organization_id: str | None = None, *, pointer: str = "/type") -> EventType:
         """Return the same; raises UnknownEventType, naming the nearest ones."""
@@ -117,7 +121,7 @@ class Catalogue:
     def all_of(self, organization_id: str | None = None) -> list[EventType]:
         """Return the built-in types and an organization's own, by name."""
         own = {} if organization_id is None else self._defined.get(OrganizationId(organization_id), {})
-        return sorted([*catalogue().values(), *own.values()], key=lambda event_type: event_type.name)
+        return among_built_in(own.values())
 
     def put(self, event_type: EventType) -> None:
         """Take a type that an organization defined, or its newer version; an older one changes nothing.
@@ -163,6 +167,13 @@ def defined(definition: EventTypeDefinition) -> EventType:
 def catalogue() -> Mapping[str, EventType]:
     """Return every built-in event type by its name, in the order of their names."""
     return {event_type.name: event_type for event_type in _read_all()}
+
+
+def among_built_in(own: Iterable[EventType]) -> list[EventType]:
+    """Return the built-in types and an organization's own, by name; of one name, the one that `Catalogue.get` gives."""
+    found = {**catalogue(), **{each.name: each for each in own}}
+    found |= {name: each for name, each in catalogue().items() if each.reserved}
+    return [found[name] for name in sorted(found)]
 
 
 def event_type_of(name: str, *, pointer: str = "/type") -> EventType:

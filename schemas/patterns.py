@@ -37,7 +37,7 @@ def check_pattern(pattern: str) -> None:
 def check_matches(pattern: str, known_types: Iterable[str], *, pointer: str = "") -> None:
     """Raise InvalidInput unless a pattern matches one of these types."""
     if not any(matches(pattern, known) for known in known_types):
-        detail = f"{pattern!r} matches no event type; the catalogue has them all (hookline event-types)"
+        detail = f"{pattern!r} matches no event type; the catalogue has them all (hookline event-types list)"
         raise InvalidInput(detail, pointer=pointer)
 
 

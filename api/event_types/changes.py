@@ -1,4 +1,7 @@
-"""Making, changing and deleting an organization's event types: each change is told to whoever checks events by them."""
+"""Making, changing and deleting an organization's event types.
+
+Each change is told to whoever checks events by them, and is an event in the same transaction.
+"""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -8,32 +11,34 @@ from sqlalchemy import delete as delete_from
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from api.credentials import Caller
 from api.errors import Conflict, Flaw
 from api.event_types import tables
+from api.event_types.announcing import announce_changed, announce_defined, announce_deleted
+from api.event_types.evolving import MOST_VERSIONS, accepted_with, breaks_of, next_major, stem_of
+from api.event_types.fitting import check_fits
+from api.event_types.naming import check_first_word, check_not_built_in
 from api.event_types.tables import EventTypeRow, EventTypeVersionRow, json_of, object_of
 from api.event_types.writing_bodies import EventTypePatch, NewEventType
-from schemas.catalogue import EventType, EventTypeState, catalogue
+from api.members.announcing import name_of
+from schemas.catalogue import EventTypeState
 from schemas.errors import InvalidInput
 from schemas.event_schemas import checked_schema
-from schemas.evolution import RETIRED, check_full_transitive, with_retired
 from schemas.ids import OrganizationId
 from schemas.json_values import Json, check_json
-from schemas.redaction import without_sensitive
 
-MOST_VERSIONS: Final = 100
 NEXT_STATES: Final[Mapping[EventTypeState, tuple[EventTypeState, ...]]] = {
     EventTypeState.DRAFT: (EventTypeState.ACTIVE,),
     EventTypeState.ACTIVE: (EventTypeState.DEPRECATED,),
     EventTypeState.DEPRECATED: (EventTypeState.ACTIVE, EventTypeState.ARCHIVED),
     EventTypeState.ARCHIVED: (EventTypeState.ACTIVE,),
 }
-_RESERVED: Final = {"hookline", *(each.category for each in catalogue().values() if each.reserved)}
-_ORDERING: Final = ("string", "enum")  # keys are text
 
 
-async def create(db: AsyncSession, organization_id: OrganizationId, body: NewEventType, *, most: int) -> EventTypeRow:
+async def create(db: AsyncSession, caller: Caller, body: NewEventType, *, most: int) -> EventTypeRow:
     """Make an event type in an organization whose row is locked; raises InvalidInput, and Conflict for a taken name."""
-    _check_name(body.name)
+    organization_id = caller.organization_id
+    await _check_name(db, organization_id, body.name)
     if body.state not in {EventTypeState.DRAFT, EventTypeState.ACTIVE}:
         raise InvalidInput("a new event type is a draft or active", pointer="/state")
     if await tables.count_of(db, organization_id) >= most:
@@ -67,10 +72,11 @@ async def create(db: AsyncSession, organization_id: OrganizationId, body: NewEve
     db.add(_version_of(row, now))
     await db.flush()
     await tables.tell(db, row)
+    await announce_defined(db, row, by=name_of(caller))
     return row
 
 
-async def change(db: AsyncSession, row: EventTypeRow, body: EventTypePatch) -> dict[str, Json]:
+async def change(db: AsyncSession, caller: Caller, row: EventTypeRow, body: EventTypePatch) -> dict[str, Json]:
     """Change what the body names of a locked row; return what was different before, by field.
 
     Another schema is the next version, and must read and be read by every one ever released; a draft's replaces it.
@@ -103,10 +109,11 @@ async def change(db: AsyncSession, row: EventTypeRow, body: EventTypePatch) -> d
         db.add(_version_of(row, row.updated_at))
     await db.flush()
     await tables.tell(db, row)
+    await announce_changed(db, row, before, by=name_of(caller))
     return before
 
 
-async def delete(db: AsyncSession, row: EventTypeRow) -> None:
+async def delete(db: AsyncSession, caller: Caller, row: EventTypeRow) -> None:
     """Delete a locked draft; raises Conflict for any other: events of it may be on the log."""
     if row.state != EventTypeState.DRAFT:
         raise Conflict(
@@ -115,15 +122,14 @@ async def delete(db: AsyncSession, row: EventTypeRow) -> None:
     await db.delete(row)
     await db.flush()
     await tables.tell_of_deletion(db, row)
+    await announce_deleted(db, row, by=name_of(caller))
 
 
-def _check_name(name: str) -> None:
-    if name in catalogue():
-        raise Conflict(f"{name} is a built-in event type: choose another name")
-    family = name.partition(".")[0]
-    if family in _RESERVED:
-        detail = f"names that begin with {family}. are Hookline's own: choose another resource"
-        raise InvalidInput(detail, pointer="/name")
+async def _check_name(db: AsyncSession, organization_id: OrganizationId, name: str) -> None:
+    check_not_built_in(name)
+    stem = stem_of(name)
+    if stem == name or await tables.event_type_of(db, organization_id, stem) is None:
+        check_first_word(name)
 
 
 def _check_next_state(state: EventTypeState, wanted: EventTypeState) -> None:
@@ -150,49 +156,19 @@ async def _evolve(db: AsyncSession, row: EventTypeRow, schema: str, *, was_draft
         row.schema = row.accepts = schema
         return
     versions = await tables.versions_of(db, OrganizationId(row.organization_id), row.name)
-    released = {version.version: object_of(version.schema) for version in versions}
-    broken = check_full_transitive(new, released)
-    if broken:
-        flaws = [Flaw(str(change), pointer="/schema") for change in broken]
-        advice = f"make it a type of its own, such as {_next_major(row.name)}, and deprecate this one"
-        more = f" (and {len(broken) - 1} more)" if len(broken) > 1 else ""
-        raise Conflict(f"this schema breaks earlier versions: {broken[0]}{more}; {advice}", flaws=flaws)
+    breaks = breaks_of(row.name, new, {version.version: object_of(version.schema) for version in versions})
+    if breaks is not None:
+        raise Conflict(str(breaks), flaws=[Flaw(str(change), pointer="/schema") for change in breaks.changes])
     if len(versions) >= MOST_VERSIONS:
-        advice = f"make {_next_major(row.name)}"
+        advice = f"make {next_major(row.name)}"
         raise Conflict(f"it has {MOST_VERSIONS} versions, which is as many as there may be: {advice}")
-    accepts = with_retired(new, object_of(row.accepts))
-    # What earlier versions had counts: publishers and workers go by this one, and take no larger one.
-    checked_schema(cast(Json, accepts), of_fields=frozenset({RETIRED}))
+    accepts = accepted_with(new, object_of(row.accepts))
     row.version += 1
     row.schema, row.accepts = schema, json_of(accepts)
 
 
-def _next_major(name: str) -> str:
-    stem, _, last = name.rpartition(".")
-    if last.startswith("v") and last[1:].isdecimal():
-        return f"{stem}.v{int(last[1:]) + 1}"
-    return f"{name}.v2"
-
-
 def _check_whole(row: EventTypeRow) -> None:
-    """Raise InvalidInput unless the example fits the schema, and the ordering key is one of its fields."""
-    schema, example = object_of(row.schema), object_of(row.example)
-    event_type = EventType(name=row.name, category="", description="", schema=schema, example=example, open_ended=False)
-    event_type.check(without_sensitive(cast(Json, example)), pointer="/example")
-    if row.ordering_key is not None:
-        _check_ordering_key(row.ordering_key, schema)
-
-
-def _check_ordering_key(name: str, schema: Mapping[str, Any]) -> None:
-    field = next((field for field in schema["fields"] if field["name"] == name), None)
-    if field is None:
-        raise InvalidInput("must be a field of the schema", pointer="/ordering_key")
-    kinds = field["type"] if isinstance(field["type"], list) else [field["type"]]
-    kind = next(kind for kind in kinds if kind != "null")
-    if (kind if isinstance(kind, str) else kind["type"]) not in _ORDERING:
-        raise InvalidInput("must be a field of text or an enum: keys are text", pointer="/ordering_key")
-    if field.get("sensitivity") == "secret":
-        raise InvalidInput("must not be a secret field: keys are on the topic as they are", pointer="/ordering_key")
+    check_fits(row.name, object_of(row.schema), example=object_of(row.example), ordering_key=row.ordering_key)
 
 
 def _version_of(row: EventTypeRow, now: datetime) -> EventTypeVersionRow:

@@ -21,9 +21,9 @@ async def found_to_change(db: Db, caller: Caller, name: str, request: Request) -
 
     Raises Conflict for one that is built in, NotFound, and PreconditionFailed when If-Match names another revision.
     """
-    if name in catalogue():
-        raise Conflict(f"{name} is built in and cannot be changed: define an event type of your own")
     row = await tables.event_type_to_change(db, caller.organization_id, name)
+    if row is None and name in catalogue():
+        raise Conflict(f"{name} is built in and cannot be changed: define an event type of your own")
     if row is None:
         raise NotFound(NOT_THERE)
     is_unchanged(request, etag_of(row.revision))

@@ -42,10 +42,15 @@ async def catalogue_knowing(db: AsyncSession, organization_id: OrganizationId, n
 
     It is for tests, so drafts and archived ones are as good as active ones.
     """
-    if BUILT_IN.get(name) is not None:
+    own = await own_type(db, organization_id, name)
+    if own is None:
         return BUILT_IN
     found = Catalogue()
-    own = await own_type(db, organization_id, name)
-    if own is not None:
-        found.put(replace(own, state=EventTypeState.ACTIVE))
+    found.put(replace(own, state=EventTypeState.ACTIVE))
     return found
+
+
+def built_in_for(organization_id: OrganizationId, name: str, known: Catalogue) -> EventType | None:
+    """Return the built-in type that an organization means by `name`; None when it means its own, or there is none."""
+    found = known.get(name, organization_id)
+    return found if found is not None and found.organization_id is None else None

@@ -11,6 +11,7 @@ from api.database import Db
 from api.errors import NotFound
 from api.event_types import changes, tables
 from api.event_types.finding import EVENT_TYPES_PATH, NOT_THERE, found_to_change
+from api.event_types.own import built_in_for
 from api.event_types.writing_bodies import (
     EventTypePatch,
     EventTypeVersion,
@@ -28,7 +29,7 @@ from api.preconditions import conditional, etag_of
 from api.problems import documented
 from api.requests import JsonRoute
 from api.services import AllServices
-from schemas.catalogue import catalogue
+from schemas.catalogue import Catalogue
 from schemas.releases import released_of
 
 router = APIRouter(
@@ -53,7 +54,7 @@ async def create_event_type(
     """Define an event type. Publishers, workers and this API take its events within 2 seconds."""
     await settled_organization(db, caller)
     await locked_organization(db, caller.organization_id)  # so that two at once are counted one after the other
-    row = await changes.create(db, caller.organization_id, body, most=services.settings.most_event_types)
+    row = await changes.create(db, caller, body, most=services.settings.most_event_types)
     response.headers["Location"] = f"{EVENT_TYPES_PATH}/{row.name}"
     response.headers["ETag"] = etag_of(row.revision)
     return shown_own(row)
@@ -70,7 +71,7 @@ async def change_event_type(
 ) -> OwnEventType:
     """Change what the body names. Another schema makes the next version, unless it breaks one that was released."""
     row = await found_to_change(db, caller, name, request)
-    note(request, changes=await changes.change(db, row, body))
+    note(request, changes=await changes.change(db, caller, row, body))
     response.headers["ETag"] = etag_of(row.revision)
     return shown_own(row)
 
@@ -87,26 +88,28 @@ async def delete_event_type(name: str, caller: Deleter, db: Db, request: Request
     """Delete a draft. One that was active stays, for the events that are on the log."""
     row = await found_to_change(db, caller, name, request)
     note(request, changes={"version": row.version, "description": row.description})
-    await changes.delete(db, row)
+    await changes.delete(db, caller, row)
 
 
 @router.get("/{name}/versions", operation_id="list_event_type_versions", responses=documented(404))
-async def list_event_type_versions(name: str, caller: Reader, db: Db) -> EventTypeVersions:
+async def list_event_type_versions(name: str, caller: Reader, db: Db, services: AllServices) -> EventTypeVersions:
     """List every version of an event type that was ever released, the newest first; of a built-in one, today's."""
-    return EventTypeVersions(data=await _versions(db, caller, name))
+    return EventTypeVersions(data=await _versions(db, caller, name, services.catalogue))
 
 
 @router.get("/{name}/versions/{version}", operation_id="get_event_type_version", responses=documented(404))
-async def get_event_type_version(name: str, version: Number, caller: Reader, db: Db) -> EventTypeVersion:
+async def get_event_type_version(
+    name: str, version: Number, caller: Reader, db: Db, services: AllServices
+) -> EventTypeVersion:
     """Show one version of an event type."""
-    for each in await _versions(db, caller, name):
+    for each in await _versions(db, caller, name, services.catalogue):
         if each.version == version:
             return each
     raise NotFound("this event type has no such version")
 
 
-async def _versions(db: Db, caller: Caller, name: str) -> list[EventTypeVersion]:
-    built_in = catalogue().get(name)
+async def _versions(db: Db, caller: Caller, name: str, known: Catalogue) -> list[EventTypeVersion]:
+    built_in = built_in_for(caller.organization_id, name, known)
     if built_in is not None:
         released = released_of(name) or {built_in.version: built_in.schema}
         return [shown_released(number, released[number], built_in.example) for number in sorted(released, reverse=True)]

@@ -31,7 +31,7 @@ def list_(
     state: Annotated[State | None, typer.Option(help="Only these.")] = None,
     json: Json = False,
 ) -> None:
-    """List the built-in event types. Those of organizations are listed by GET /api/v1/event-types.
+    """List the built-in event types. Those of organizations are listed by hookline event-types list.
 
     \b
     Examples:

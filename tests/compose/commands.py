@@ -15,5 +15,6 @@ def options_of(words: Sequence[str]) -> set[str]:
         commands = getattr(command, "commands", {})
         assert word in commands, f"no such command: hookline {' '.join(words)}"
         command = commands[word]
-    assert not hasattr(command, "commands"), f"a group alone does nothing: hookline {' '.join(words)}"
+    does_something = command.params or not hasattr(command, "commands")  # a group without options prints its help
+    assert does_something, f"a group alone does nothing: hookline {' '.join(words)}"
     return {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}

@@ -103,6 +103,8 @@ def test_a_refusal_is_one_line(answer: tuple[int, object], code: int, says: str,
         ({"pointer": "/timeout_s"}, "--timeout: x"),
         ({"pointer": "/url"}, "URL: x"),
         ({"pointer": "/headers/X-A"}, "--header: x"),
+        ({"pointer": "/schema/fields/0/type"}, "--schema /fields/0/type: x"),
+        ({"pointer": "/schema"}, "--schema: x"),
         ({"pointer": "/rate_per_s"}, "--rate: x"),
         ({"parameter": "error_kind"}, "--error-kind: x"),
         ({"parameter": "subscription_id"}, "--subscription: x"),
@@ -121,6 +123,11 @@ def test_flaws_are_told_by_the_names_of_options(flaw: dict[str, str], says: str)
 def test_all_flaws_of_a_request_are_told() -> None:
     document = problem(422, "…", {"detail": "a", "pointer": "/url"}, {"detail": "b", "parameter": "state"})[1]
     assert str(refusal_of(422, document, url="")) == "URL: a; --state: b"
+
+
+def test_a_conflict_is_told_whole_it_says_what_to_do() -> None:
+    document = problem(409, "it breaks a: make b", {"detail": "a", "pointer": "/schema"})[1]
+    assert str(refusal_of(409, document, url="")) == "it breaks a: make b"
 
 
 def test_a_path_is_one_segment_whatever_is_given(standin_api: StandIn) -> None:

@@ -24,7 +24,9 @@ COMMANDS = [
     ("replays", "pause"), ("replays", "resume"), ("jobs", "list"), ("jobs", "show"),
     ("events", "list"), ("events", "show"), ("events", "tail"), ("stats",), ("quarantine", "list"),
     ("quarantine", "show"), ("quarantine", "retry"), ("keys", "status"), ("keys", "rotate"),
-    ("outbox", "relay"), ("outbox", "ddl"),
+    ("outbox", "relay"), ("outbox", "ddl"), ("event-types", "list"), ("event-types", "show"), ("event-types", "define"),
+    ("event-types", "change"), ("event-types", "check"), ("event-types", "activate"), ("event-types", "deprecate"),
+    ("event-types", "archive"), ("event-types", "delete"),
 ]  # fmt: skip
 
 
@@ -83,7 +85,7 @@ def test_prints_its_version() -> None:
         (("db", "current"), {}, 1, "PostgreSQL at 127.0.0.1:1/hookline does not answer"),
         (("keys", "status"), {}, 2, "set HOOKLINE_MASTER_KEYS, or HOOKLINE_MASTER_KEYS_FILE"),
         (("keys", "rotate"), {"HOOKLINE_MASTER_KEYS": f"k1:{MASTER_KEY_BYTES}"}, 1, "the database does not answer"),
-        (("event-types", "no.such"), {}, 1, "unknown event type 'no.such'"),
+        (("schemas", "show", "no.such"), {}, 1, "unknown event type 'no.such'"),
     ],
 )  # fmt: skip
 def test_what_fails_is_one_line_that_names_it(
@@ -99,7 +101,7 @@ def test_what_fails_is_one_line_that_names_it(
 
 
 def test_a_traceback_comes_only_when_it_is_asked_for() -> None:
-    assert "Traceback" in hookline("--debug", "event-types", "no.such").err
+    assert "Traceback" in hookline("--debug", "schemas", "show", "no.such").err
 
 
 def test_an_unexpected_error_is_one_line_without_secrets() -> None:

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,8 @@ from tests.flows.recorder import Recorder
 pytestmark = [pytest.mark.flow, pytest.mark.kafka, pytest.mark.postgres]
 
 IN_FORCE_S = 1.2
-PAGE = (Path(__file__).parents[2] / "docs" / "own-event-types.md").read_text()
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "own-event-types.md").read_text()
 STRING = {"name": "order_id", "type": "string"}
 PHONE = {"name": "phone", "type": ["null", "string"], "default": None, "sensitivity": "secret"}
 SIZE = {"name": "size", "type": ["null", "int"], "default": None}
@@ -127,13 +129,53 @@ async def test_what_breaks_it_on_the_topic_is_quarantined_and_delivered_once_it_
     assert sorted(data_of(request)["order_id"] for request in requests) == ["1", "2", "3"]
 
 
-@pytest.mark.skipif(shutil.which("curl") is None, reason="the page's command uses curl")
-async def test_the_pages_command_defines_one(stack: Stack) -> None:
-    (command,) = re.findall(r"<!-- run -->\n```sh\n(.*?)```", PAGE, re.DOTALL)
-    env = {"PATH": os.environ["PATH"], "HOOKLINE_API_URL": stack.api_url, "HOOKLINE_ADMIN_TOKEN": stack.admin_token}
-    ran = await asyncio.to_thread(
-        subprocess.run, ["bash", "-euc", command], env=env, capture_output=True, text=True, timeout=300, check=False
-    )
-    assert ran.returncode == 0, ran.stdout + ran.stderr
-    made = json.loads(ran.stdout)
-    assert (made["name"], made["version"], made["state"]) == ("order.shipped", 1, "active")
+@pytest.mark.skipif(shutil.which("curl") is None, reason="the page's commands use curl")
+async def test_the_pages_commands_run_one_after_the_other(stack: Stack, tmp_path: Path) -> None:
+    blocks = re.findall(r"<!-- run -->\n```sh\n(.*?)```", PAGE, re.DOTALL)
+    assert len(blocks) == 4
+    command = tmp_path / "hookline"
+    command.write_text(f'#!/bin/sh\nexec {sys.executable} -m compose.command "$@"\n')
+    command.chmod(0o755)
+    env = {
+        "PATH": f"{tmp_path}:{os.environ['PATH']}",
+        "PYTHONPATH": str(ROOT),
+        "HOOKLINE_API_URL": stack.api_url,
+        "HOOKLINE_ADMIN_TOKEN": stack.admin_token,
+    }
+    said = []
+    for block in blocks:
+        ran = await asyncio.to_thread(
+            subprocess.run,
+            ["bash", "-euc", block],
+            cwd=tmp_path,
+            env=env,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        assert ran.returncode == 0, ran.stdout + ran.stderr
+        said.append(ran.stdout)
+    assert "would be its first version" in said[0]
+    assert re.search(r"order\.shipped +own +active +v1 ", said[0])
+    assert '"name":"order.lost"' in said[1].replace(" ", "")
+    assert "would be version 2, beside 1" in said[2]
+    assert next(line for line in PAGE.splitlines() if line.startswith("    data.order_id")).strip() in said[2]
+    assert "exit code 1" in said[2]
+    assert "parcels" not in said[3]
+
+
+async def test_what_becomes_of_one_is_delivered_to_who_subscribes_to_it(
+    organization: Organization, recorder: Recorder
+) -> None:
+    await organization.subscribe(recorder.path("told"), "event_type.*")
+    await asyncio.sleep(IN_FORCE_S)
+    name = f"order.told_{uuid4().hex[:8]}"
+    await define(organization, name, STRING)
+    answer = await organization.api.patch(f"/api/v1/event-types/{name}", json={"state": "deprecated"})
+    assert answer.status_code == 200, answer.text
+    requests = await recorder.until("told", lambda requests: len(requests) >= 3, within_s=60)
+    bodies = {body["type"]: body for body in (json.loads(request.body) for request in requests)}
+    assert bodies.keys() == {"event_type.defined", "event_type.released", "event_type.deprecated"}
+    assert {body["data"]["name"] for body in bodies.values()} == {name}
+    assert bodies["event_type.deprecated"]["previous"] == {"state": "active"}

@@ -105,6 +105,18 @@ async def test_a_catalogue_that_lags_behind_is_read_first(known: tuple[EventType
     assert topic.catalogue.of("order.shipped", ORG).version == 2
 
 
+async def test_an_own_type_of_a_name_that_became_built_in_is_followed_as_any_other() -> None:
+    def own(*fields: Any, version: int) -> EventTypeDefinition:
+        return replace(definition(*fields, version=version), name="badge.earned")
+
+    topic = Topic(own(ID, SIZE, version=2))
+    topic.catalogue.put(defined(own(ID, version=1)))
+    checks = EventChecks(topic.catalogue, topic.caught_up_at_once)
+    await checks.check(event({"id": "x", "size": 3}, name="badge.earned"))
+    with pytest.raises(InvalidInput):
+        await checks.check(event({"id": "x"}, name="badge.earned", organization=OrganizationId("org_2")))
+
+
 async def test_what_an_organization_published_later_does_not_overtake_and_others_do_not_wait() -> None:
     topic = Topic(definition(ID))
     checks = EventChecks(topic.catalogue, topic.caught_up)

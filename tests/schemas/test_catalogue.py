@@ -142,8 +142,9 @@ def test_a_schema_can_grow_and_uses_only_what_the_check_knows(event_type: EventT
 
 
 @every_type
-def test_only_what_hookline_says_of_subscriptions_is_reserved(event_type: EventType) -> None:
-    assert event_type.reserved == (event_type.category == "subscription")
+def test_only_what_hookline_says_of_what_is_configured_is_reserved(event_type: EventType) -> None:
+    """An own type of a name that is reserved later would end: own types came with these two, no third may follow."""
+    assert event_type.reserved == (event_type.category in {"subscription", "event_type"})
     if event_type.reserved:
         with pytest.raises(InvalidInput, match="published by Hookline alone") as caught:
             check_not_reserved(event_type.name)
@@ -314,10 +315,20 @@ def test_an_organization_has_the_built_in_types_and_its_own_and_no_others() -> N
         known.of("order.payed", "org_1")
 
 
-def test_a_built_in_type_is_nobodys_to_replace() -> None:
+def test_an_own_type_goes_on_when_a_release_brings_a_built_in_one_of_its_name() -> None:
+    """`POST /event-types` refuses built-in names, so an own type of one was there first."""
     known = Catalogue()
     known.put(an_own_type("user.created"))
-    assert known.of("user.created", "org_1").organization_id is None
+    assert known.of("user.created", "org_1").owner == "shop"
+    assert [each.owner for each in known.all_of("org_1") if each.name == "user.created"] == ["shop"]
+    assert known.of("user.created", "org_2") == known.of("user.created") == event_type_of("user.created")
+
+
+def test_what_hookline_alone_publishes_is_nobodys_to_replace() -> None:
+    known = Catalogue()
+    known.put(an_own_type("subscription.disabled"))
+    assert known.of("subscription.disabled", "org_1").organization_id is None
+    assert known.all_of("org_1") == [*catalogue().values()]
     with pytest.raises(ValueError, match="belongs to no organization"):
         known.put(event_type_of("user.created"))
 

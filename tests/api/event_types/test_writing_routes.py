@@ -63,6 +63,7 @@ async def test_is_defined_and_told_to_workers(api: httpx.AsyncClient, outbox: as
         ({"name": "user.created"}, 409, None, "user.created is a built-in event type"),
         ({"name": "hookline.done"}, 422, "/name", "names that begin with hookline. are Hookline's own"),
         ({"name": "subscription.paused"}, 422, "/name", "Hookline's own"),
+        ({"name": "user.merged"}, 422, "/name", "choose another resource, such as our_user.merged"),
         ({"name": "Order.Shipped"}, 422, "/name", "must be `resource.verb` in small letters"),
         ({"name": "order"}, 422, "/name", "must be `resource.verb`"),
         ({"schema": {"type": "record"}}, 422, "/schema/name", "must be a name"),
