@@ -184,8 +184,11 @@ class Router:
 
 
 def _check_sizes(records: Sequence[Outgoing]) -> None:
-    """Raise InvalidInput for what no topic would take: another client's event grows when its JSON is written anew."""
-    largest = max((len(record.value or b"") for record in records), default=0)
+    """Raise InvalidInput for what no topic would take.
+
+    Another client's event grows when its JSON is written anew, and its key is in a delivery and in a header of it.
+    """
+    largest = max((len(each.value or b"") + sum(len(of) for _, of in each.headers) for each in records), default=0)
     if largest > LARGEST_RECORD_BYTES:
         raise InvalidInput(f"makes a record of {largest:,} bytes; at most {LARGEST_RECORD_BYTES:,} are delivered")
 

@@ -30,6 +30,7 @@ REPLAY_HEADER: Final = "hookline-replay"  # of a request: the replay's id, when 
 SEQUENCE_HEADER: Final = "hookline-sequence"  # of a request: what orders the deliveries of one key; gaps are normal
 
 _TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+_LONGEST_ERROR: Final = 1000  # characters: a pointer quotes names of the record, which may fill all of it
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 
@@ -86,7 +87,7 @@ def quarantine_headers(source: Position, *, error: Exception, stage: str) -> Hea
         ("__connect.errors.offset", str(source.offset).encode()),
         ("__connect.errors.stage", stage.encode()),
         ("__connect.errors.exception.class.name", type(error).__name__.encode()),
-        ("__connect.errors.exception.message", str(error).encode(errors="backslashreplace")),
+        ("__connect.errors.exception.message", str(error)[:_LONGEST_ERROR].encode(errors="backslashreplace")),
     ]
 
 

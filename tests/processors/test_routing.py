@@ -286,6 +286,8 @@ LARGE = {
     "grows": encode(made.event(data=b'{"a":[' + b",".join([b"9e15"] * 200_000) + b"]}")),  # to 18 digits each
     "too large for its topic": encode(made.event(data=b'{"a":"' + b"x" * (2 << 20) + b'"}')),
     "a long key": encode(replace(made.event(), key="k" * (1 << 21))),
+    "a long key, which is in a header too": encode(replace(made.event(), key="k" * ((1 << 20) - 500), data=b"{}")),
+    "a long name, which its error quotes": encode(made.event(data=b'{"' + b"~" * (1 << 20) + b'":1}')),
     "unreadable": b"x" * (2 << 20),
 }
 
@@ -295,11 +297,12 @@ LARGE = {
 async def test_what_is_too_large_for_a_topic_is_quarantined_and_ends_no_worker(
     value: bytes, bootstrap: str, producer: LoopProducer
 ) -> None:
-    index, wants = SubscriptionIndex(), made.subscription()
+    index, wants, topic = SubscriptionIndex(), made.subscription(), Topic()
     index.put(wants)
     offset = int(wants.id[-12:], 16)  # this record's own
     at = replace(AT, offset=offset)
-    await Router(index, producer, schedule_version="s1", failures=made.Noted()).route(
+    checks = EventChecks(topic.catalogue, topic.caught_up_at_once) if b"~" in value else None  # else it is not asked
+    await Router(index, producer, schedule_version="s1", failures=made.Noted(), checks=checks).route(
         replace(taken(value), position=at)
     )
 
