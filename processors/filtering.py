@@ -11,6 +11,7 @@ import structlog
 from processors.index import SubscriptionIndex
 from processors.metrics import FILTERS_EVALUATED
 from producers.records import Outgoing
+from schemas.catalogue import BUILT_IN, Catalogue
 from schemas.codec import encode
 from schemas.filters import EventContext, FilterFailed
 from schemas.ids import SubscriptionId
@@ -31,13 +32,18 @@ class Failures(Protocol):
 
 
 def takers(
-    event: Event, subscriptions: Sequence[Subscription], index: SubscriptionIndex, failures: Failures
+    event: Event,
+    subscriptions: Sequence[Subscription],
+    index: SubscriptionIndex,
+    failures: Failures,
+    *,
+    catalogue: Catalogue = BUILT_IN,
 ) -> Sequence[Subscription]:
     """Return those of `subscriptions` whose filters take `event`; a filter that fails takes it not, and is noted.
 
     What is parsed of the event is parsed once for all of them, and not at all when none has filters. Never waits: the
-    order in which events reach the producer is the order of deliveries. Raises InvalidInput when a filter asks for data
-    that is no JSON object.
+    order in which events reach the producer is the order of deliveries. `catalogue` says which fields are secret: no
+    filter sees those. Raises InvalidInput when a filter asks for data that is no JSON object.
     """
     context: EventContext | None = None
     found: list[Subscription] = []
@@ -47,7 +53,7 @@ def takers(
         if filters is None:
             found.append(subscription)
             continue
-        context = context or EventContext.of(event)
+        context = context or EventContext.of(event, catalogue.get(event.type, event.organization_id))
         try:
             takes = filters.take(context)
         except FilterFailed as error:

@@ -161,7 +161,7 @@ class Router:
             wanting = self._index.wanting(event.organization_id, event.type)
             owed = deliveries_of(
                 event,
-                takers(event, wanting, self._index, self._failures),
+                takers(event, wanting, self._index, self._failures, catalogue=self._catalogue),
                 position=taken.position,
                 schedule_version=self._schedule_version,
                 now=datetime.now(UTC),

@@ -76,7 +76,8 @@ class Judge:
     def _takes(self, row: EventRow) -> bool:
         if not self.filters.takes and self.filters.broken is None:
             return True
-        return self.filters.take(EventContext.of(past_event_of(row).event))
+        event_type = self.catalogue.get(row.type, row.organization_id)
+        return self.filters.take(EventContext.of(past_event_of(row).event, event_type))
 
     def _is_about_itself(self, row: EventRow) -> bool:
         """Return whether it tells of this subscription, which is never told (processors/routing.py)."""

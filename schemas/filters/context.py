@@ -6,6 +6,7 @@ from typing import Final, TypeVar, cast
 
 import orjson
 
+from schemas.catalogue import EventType
 from schemas.envelope import kept_object
 from schemas.json_values import Json
 from schemas.records import Event
@@ -28,13 +29,15 @@ _OWN: Final[dict[str, Callable[[Event], str | None]]] = {
 class EventContext:
     """An event, and what was made of it so far: nothing is parsed before a filter asks for it, and nothing twice.
 
-    What filters see is what subscribers see: sensitive fields are removed (schemas/redaction.py).
+    What filters see is what subscribers see: sensitive fields are removed (schemas/redaction.py), and what the type
+    marks secret is `***`, whoever wrote the record. A filter could guess a secret otherwise, by what it takes.
     """
 
-    __slots__ = ("_data", "_made", "_metadata", "_previous", "_size", "event", "spent")
+    __slots__ = ("_data", "_made", "_metadata", "_previous", "_size", "_type", "event", "spent")
 
-    def __init__(self, event: Event) -> None:
+    def __init__(self, event: Event, event_type: EventType | None = None) -> None:
         self.event = event
+        self._type = event_type
         self._data: _Object | None = None
         self._previous: _Object | None = None
         self._metadata: _Object | None = None
@@ -44,9 +47,9 @@ class EventContext:
         """What evaluating has cost so far, in the units of costs.py."""
 
     @classmethod
-    def of(cls, event: Event) -> "EventContext":
-        """Return an event's context; costs nothing yet."""
-        return cls(event)
+    def of(cls, event: Event, event_type: EventType | None = None) -> "EventContext":
+        """Return an event's context; costs nothing yet. Of a type that nobody knows (None) nothing is marked."""
+        return cls(event, event_type)
 
     def attribute(self, name: str) -> str | None:
         """Return a CloudEvents attribute's value as text, None when the event has none.
@@ -68,14 +71,14 @@ class EventContext:
     def data(self) -> _Object:
         """The event's data; raises InvalidInput when it is no JSON object."""
         if self._data is None:
-            self._data = _object(self.event.data, "/data")
+            self._data = self._masked(_object(self.event.data, "/data"))
         return self._data
 
     @property
     def previous(self) -> _Object:
         """What the data was before; empty when the event does not say."""
         if self._previous is None:
-            self._previous = _object(self.event.previous, "/previous")
+            self._previous = self._masked(_object(self.event.previous, "/previous"))
         return self._previous
 
     @property
@@ -84,6 +87,11 @@ class EventContext:
         if self._metadata is None:
             self._metadata = _object(self.event.metadata, "/metadata")
         return self._metadata
+
+    def _masked(self, value: _Object) -> _Object:
+        if self._type is None or not self._type.secret:
+            return value
+        return cast(_Object, self._type.checker.masked(value))
 
     @property
     def size(self) -> tuple[int, int, int]:

@@ -12,6 +12,7 @@ from processors.index import SubscriptionIndex
 from processors.routing import Router
 from producers.handover import LoopProducer
 from producers.records import Outgoing
+from schemas.catalogue import Catalogue, defined
 from schemas.codec import decode, encode
 from schemas.errors import InvalidInput
 from schemas.json_values import Json
@@ -19,6 +20,7 @@ from schemas.records import Event, FilterErrors, Subscription
 from schemas.topics import ATTEMPTS, DELIVER, FILTER_ERRORS, QUARANTINE
 from tests.flows.conftest import records_on
 from tests.processors import made
+from tests.processors.test_event_types import ORG, definition
 from tests.processors.test_routing import taken
 
 LARGE: Json = [{"cel": "data.amount > 100"}]
@@ -54,6 +56,30 @@ def test_a_filter_that_fails_takes_nothing_and_is_noted_with_the_event() -> None
     found, noted = taking(event, every, large)
     assert found == [every]
     assert noted == [(large.id, event.id, 'Key not found in map : "amount"')]
+
+
+NESTED = {"type": "record", "name": "door", "fields": [{"name": "pin", "type": "string", "sensitivity": "secret"}]}
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        'data.code.startsWith("12")',
+        'previous.code.startsWith("12")',
+        'data.doors.exists(door, door.pin.startsWith("12"))',
+        'previous.doors.exists(door, door.startsWith("12"))',  # what `previous` holds need not fit the schema
+    ],
+)
+def test_no_filter_guesses_a_secret_of_an_event_that_another_client_wrote(expression: str) -> None:
+    catalogue = Catalogue()
+    code = {"name": "code", "type": "string", "sensitivity": "secret"}
+    doors = {"name": "doors", "type": {"type": "array", "items": NESTED}, "default": []}
+    catalogue.put(defined(definition(code, doors)))
+    curious = made.subscription(filters=[{"cel": expression}])
+    data, before = b'{"code":"1234","doors":[{"pin":"1234"}]}', b'{"code":"1234","doors":["1234"]}'
+    event = replace(made.event(data=data, organization=ORG), type="order.shipped", previous=before)
+    assert taking(event, curious) == ([curious], [])  # of a type that nobody knows
+    assert takers(event, [curious], index_of(curious), made.Noted(), catalogue=catalogue) == []
 
 
 def test_filters_of_a_newer_release_take_nothing_and_say_so() -> None:
