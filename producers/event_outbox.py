@@ -37,9 +37,11 @@ from sqlalchemy.schema import CreateIndex, CreateTable, ExecutableDDLElement
 
 from producers.making import EventFields, EventMaking
 from producers.outbox import headers_as_json
+from producers.outbox_rows import Connection as RelayConnection
+from producers.outbox_rows import Row, row_of
 from producers.records import Outgoing
-from producers.relay import Connection as RelayConnection
-from producers.relay import Relay, Row, row_of
+from producers.relay import Relay
+from producers.setting_aside import SetAside
 from producers.settings import KafkaSettings
 from schemas.catalogue import BUILT_IN, Catalogue
 from schemas.ids import EventId
@@ -128,7 +130,8 @@ class EventOutbox:
         Several may run at once, in as many processes as there are of the service. `database_url` is libpq's or
         SQLAlchemy's of asyncpg; `kafka` None is `KAFKA_…` of the environment.
         """
-        return Relay(database_url, kafka or KafkaSettings(), taking=Shared(self.table.name, keep_sent=keep_sent))
+        taking = Shared(self.table.name, schema=self.table.schema, keep_sent=keep_sent)
+        return Relay(database_url, kafka or KafkaSettings(), taking=taking)
 
 
 class Shared:
@@ -138,20 +141,24 @@ class Shared:
     So the order of a key is kept with any number of relays. Sent rows are marked in the same transaction.
     """
 
-    def __init__(self, table: str, *, keep_sent: timedelta) -> None:
+    def __init__(self, table: str, *, schema: str | None = None, keep_sent: timedelta) -> None:
         self.channel = table
         self._keep_sent = keep_sent
-        name = '"' + table.replace('"', '""') + '"'
+        name = ".".join('"' + each.replace('"', '""') + '"' for each in (schema, table) if each is not None)
+        oldest = f"""oldest AS (
+SELECT id, topic, key FROM {name}
+WHERE sent_at IS NULL AND (topic, key) NOT IN (SELECT * FROM unnest($1::text[], $2::bytea[]))
+ORDER BY id LIMIT {_WINDOW})"""  # noqa: S608 - the table's name, quoted
         self._claim = f"""
-WITH oldest AS (SELECT id, topic, key FROM {name} WHERE sent_at IS NULL ORDER BY id LIMIT {_WINDOW}),
-heads AS (SELECT min(id) AS id FROM oldest GROUP BY topic, key ORDER BY min(id))
+WITH {oldest}, heads AS (SELECT min(id) AS id FROM oldest GROUP BY topic, key ORDER BY min(id))
 SELECT id FROM {name} WHERE id IN (SELECT id FROM heads) AND sent_at IS NULL ORDER BY id LIMIT {_BATCH}
 FOR UPDATE SKIP LOCKED"""  # noqa: S608 - the table's name, quoted
-        # By keys, no lock: who has their heads has them. A row behind this window comes with the next batch.
+        # By keys, no lock: who has their heads has them. A row behind the window comes with a later batch: to look for
+        # rows of a few rare keys in all of a million that wait takes seconds.
         self._rows = f"""
-WITH claimed AS (SELECT topic, key FROM {name} WHERE id = ANY($1::bigint[]))
+WITH {oldest}, claimed AS (SELECT topic, key FROM {name} WHERE id = ANY($3::bigint[]))
 SELECT id, topic, key, value, headers::text FROM {name} JOIN claimed USING (topic, key)
-WHERE sent_at IS NULL ORDER BY id LIMIT {_BATCH}"""  # noqa: S608 - the table's name, quoted
+WHERE sent_at IS NULL AND id <= (SELECT max(id) FROM oldest) ORDER BY id LIMIT {_BATCH}"""  # noqa: S608 - the same
         self._mark = f"UPDATE {name} SET sent_at = now() WHERE id = ANY($1::bigint[])"  # noqa: S608 - the same
         self._sweep = f"""
 DELETE FROM {name} WHERE id IN (
@@ -162,19 +169,21 @@ SELECT id FROM {name} WHERE sent_at < now() - $1::interval LIMIT {_SWEPT_AT_ONCE
         return True
 
     @asynccontextmanager
-    async def batch(self, connection: RelayConnection) -> AsyncIterator[list[Row]]:
+    async def batch(self, connection: RelayConnection, aside: SetAside) -> AsyncIterator[list[Row]]:
         """Give rows of keys that are this relay's until the block ends."""
+        left_alone = aside.places()
         async with connection.transaction():
-            heads = [found["id"] for found in await connection.fetch(self._claim)]
-            yield [row_of(found) for found in await connection.fetch(self._rows, heads)] if heads else []
+            heads = [found["id"] for found in await connection.fetch(self._claim, *left_alone)]
+            yield [row_of(found) for found in await connection.fetch(self._rows, *left_alone, heads)] if heads else []
 
     async def finish(self, connection: RelayConnection, rows: Sequence[Row]) -> None:
         """Mark rows that Kafka has."""
         await connection.execute(self._mark, [row.id for row in rows])
 
-    async def sweep(self, connection: RelayConnection) -> None:
-        """Delete what was sent long ago."""
-        await connection.execute(self._sweep, self._keep_sent)
+    async def sweep(self, connection: RelayConnection) -> bool:
+        """Delete some of what was sent long ago; return whether there may be more."""
+        done: str = await connection.execute(self._sweep, self._keep_sent)  # such as DELETE 5000
+        return int(done.rpartition(" ")[2]) >= _SWEPT_AT_ONCE
 
 
 def _lock_of(table: str, key: bytes) -> int:

@@ -18,20 +18,20 @@ the one they have.
 """
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncIterator, Sequence
-from concurrent.futures import Future
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
-from dataclasses import dataclass
-from typing import Final, Protocol, Self, TypeAlias
+from typing import Final, Protocol, Self
 
 import asyncpg
-import orjson
 import structlog
 
-from producers.errors import ProducingError
-from producers.outbox import CHANNEL, headers_from_json
-from producers.records import Outgoing, RecordProducer, ReportThread
+from producers.errors import BrokersAway, ProducerClosed, ProducingError, QueueFull
+from producers.outbox import CHANNEL
+from producers.outbox_rows import Connection, Row, row_of, send_all
+from producers.records import RecordProducer, ReportThread
+from producers.setting_aside import Place, SetAside
 from producers.settings import KafkaSettings
 
 log = structlog.get_logger("producers.relay")
@@ -41,7 +41,6 @@ LOCK: Final = 0x686F6F6B_72656C79  # "hookrely", any number that nobody else use
 _BATCH: Final = 500  # rows; a row is a few KB
 _LOOK_EVERY_S: Final = 1.0  # when no NOTIFY comes: it is lost with the connection of whoever listened
 _STAND_BY_S: Final = 0.5  # between two tries to take the lock
-_HEARTBEAT_S: Final = 0.5
 _QUERY_TIMEOUT_S: Final = 3.0
 _SHORTEST_BACKOFF_S: Final = 0.1
 _LONGEST_BACKOFF_S: Final = 1.0
@@ -51,18 +50,12 @@ _SWEEP_EVERY_S: Final = 60.0
 _KEEPALIVE: Final = {"tcp_keepalives_idle": "5", "tcp_keepalives_interval": "2", "tcp_keepalives_count": "3"}
 _AWAY: Final = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
-_NEXT_ROWS: Final = "SELECT id, topic, key, value, headers FROM outbox ORDER BY id LIMIT $1"
+_NOT_NOW: Final = (BrokersAway, QueueFull, ProducerClosed)  # no judgement on the record
+
+_NEXT_ROWS: Final = """
+SELECT id, topic, key, value, headers FROM outbox
+WHERE key IS NULL OR (topic, key) NOT IN (SELECT * FROM unnest($1::text[], $2::bytea[])) ORDER BY id LIMIT $3"""
 _DELETE_ROWS: Final = "DELETE FROM outbox WHERE id = ANY($1::bigint[])"
-
-Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"  # generic in its stubs only
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A row of the outbox."""
-
-    id: int
-    record: Outgoing
 
 
 class Taking(Protocol):
@@ -74,14 +67,14 @@ class Taking(Protocol):
     async def may_begin(self, connection: Connection) -> bool:
         """Return whether this relay may send, as long as the connection lives; asked again when it may not."""
 
-    def batch(self, connection: Connection) -> AbstractAsyncContextManager[list[Row]]:
-        """Give rows that are this relay's alone within the block, those of a key from the oldest on."""
+    def batch(self, connection: Connection, aside: SetAside) -> AbstractAsyncContextManager[list[Row]]:
+        """Give rows that are this relay's alone within the block, a key's from its oldest on; none of `aside`."""
 
     async def finish(self, connection: Connection, rows: Sequence[Row]) -> None:
         """Note, within the block, that Kafka has these rows."""
 
-    async def sweep(self, connection: Connection) -> None:
-        """Take away what is kept no longer; called once a minute."""
+    async def sweep(self, connection: Connection) -> bool:
+        """Take away some of what is kept no longer, once a minute; return whether to go on with it at once."""
 
 
 class Alone:
@@ -94,16 +87,17 @@ class Alone:
         return bool(await connection.fetchval("SELECT pg_try_advisory_lock($1)", LOCK))
 
     @asynccontextmanager
-    async def batch(self, connection: Connection) -> AsyncIterator[list[Row]]:
+    async def batch(self, connection: Connection, aside: SetAside) -> AsyncIterator[list[Row]]:
         """Give the oldest rows."""
-        yield [row_of(found) for found in await connection.fetch(_NEXT_ROWS, _BATCH)]
+        yield [row_of(found) for found in await connection.fetch(_NEXT_ROWS, *aside.places(), _BATCH)]
 
     async def finish(self, connection: Connection, rows: Sequence[Row]) -> None:
         """Delete what Kafka has."""
         await connection.execute(_DELETE_ROWS, [row.id for row in rows])
 
-    async def sweep(self, connection: Connection) -> None:
+    async def sweep(self, connection: Connection) -> bool:  # noqa: ARG002 - as the other way of taking
         """Leave what is there: all of it is to be sent."""
+        return False
 
 
 class Relay:
@@ -118,6 +112,7 @@ class Relay:
         self._taking = taking or Alone()
         self._swept_at = time.monotonic()
         self._patience_s = patience_s
+        self._aside = SetAside()
         self._stopped = asyncio.Event()
         self._wake = asyncio.Event()
         self._active = asyncio.Event()
@@ -190,10 +185,10 @@ class Relay:
 
         Raises what Kafka said about the first row it did not take: that row and the later ones of its key stay.
         """
-        async with self._taking.batch(connection) as rows:
-            reports = [asyncio.wrap_future(_send(producer, row.record)) for row in rows]
-            await _all_reported(reports, connection)
-            sent, error = sort_out(rows, [report.exception() for report in reports])
+        async with self._taking.batch(connection, self._aside) as rows:
+            sent, error = await send_all(rows, connection, producer)
+            if error is not None and not isinstance(error, _NOT_NOW):
+                sent, error = await self._alone(rows, sent, connection, producer)
             if sent:
                 await self._taking.finish(connection, sent)
                 log.debug("relay.sent", rows=len(sent))
@@ -202,8 +197,31 @@ class Relay:
         self._go_on()
         if time.monotonic() - self._swept_at >= _SWEEP_EVERY_S:
             self._swept_at = time.monotonic()
-            await self._taking.sweep(connection)
+            if await self._taking.sweep(connection):
+                self._swept_at = -math.inf  # a share a minute would be less than some services send
         return bool(rows)
+
+    async def _alone(
+        self, rows: Sequence[Row], sent: list[Row], connection: Connection, producer: RecordProducer
+    ) -> tuple[list[Row], BaseException | None]:
+        """Send each row that is not `sent` alone, set keys aside whose next one is refused; return as `send_all`.
+
+        A record that is too large takes with it whatever is in one batch with it on the wire.
+        """
+        done, refused, kept = {row.id for row in sent}, set[Place](), None
+        for row in rows:
+            if row.id in done or row.place in refused:
+                continue
+            one, error = await send_all([row], connection, producer)
+            sent += one
+            if isinstance(error, _NOT_NOW):
+                return sent, error
+            if error is not None:
+                log.error("relay.refused", row=row.id, topic=row.record.topic, error=str(error))
+                if row.record.key is not None:  # without one there is no order to keep
+                    refused.add(row.place)
+                kept = kept if self._aside.add(row.place) else error
+        return sent, kept
 
     def _on_notify(self, *_: object) -> None:
         self._wake.set()
@@ -227,59 +245,6 @@ class Relay:
         self._waits_for, self._backoff_s = None, _SHORTEST_BACKOFF_S
 
 
-def sort_out(rows: Sequence[Row], errors: Sequence[BaseException | None]) -> tuple[list[Row], BaseException | None]:
-    """Return the rows that are done with, and the first error.
-
-    A row is done when the brokers have it and no earlier row of its key failed: that one will be sent again, and the
-    later one after it.
-    """
-    failed: set[tuple[str, bytes | None]] = set()
-    sent = []
-    for row, error in zip(rows, errors, strict=True):
-        place = (row.record.topic, row.record.key)
-        if error is not None:
-            failed.add(place)
-        elif place not in failed:
-            sent.append(row)
-    return sent, next((error for error in errors if error is not None), None)
-
-
 def _drop(producer: RecordProducer, reports: ReportThread) -> None:
     producer.close(0)  # what is unreported is still in the table
     reports.stop()
-
-
-def _send(producer: RecordProducer, record: Outgoing) -> Future[None]:
-    future: Future[None] = Future()
-    future.set_running_or_notify_cancel()  # a report may come when nobody waits for it any more
-
-    def report(error: ProducingError | None) -> None:
-        if error is None:
-            future.set_result(None)
-        else:
-            future.set_exception(error)
-
-    try:
-        producer.produce(record, report)
-    except ProducingError as error:  # refused before it was queued, such as a record over the size limit
-        future.set_exception(error)
-    return future
-
-
-async def _all_reported(reports: Sequence[asyncio.Future[None]], connection: Connection) -> None:
-    """Wait for every report, looking meanwhile whether the lock is still ours; raises when its connection is gone."""
-    waiting = set(reports)
-    try:
-        while waiting:
-            _, waiting = await asyncio.wait(waiting, timeout=_HEARTBEAT_S)
-            if waiting:
-                await connection.execute("SELECT 1")
-    finally:
-        for future in waiting:
-            future.cancel()
-
-
-def row_of(found: asyncpg.Record) -> Row:
-    """Return a row as PostgreSQL gives it."""
-    headers = headers_from_json(orjson.loads(found["headers"]))
-    return Row(found["id"], Outgoing(found["topic"], found["key"], found["value"], headers))

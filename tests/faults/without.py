@@ -121,8 +121,8 @@ def outbox_marks() -> None:
     take = event_outbox.Shared.batch
 
     @asynccontextmanager
-    async def marked(self: Any, connection: Any) -> Any:
-        async with take(self, connection) as rows:
+    async def marked(self: Any, connection: Any, aside: Any) -> Any:
+        async with take(self, connection, aside) as rows:
             await self.finish(connection, rows)
         yield rows
 

@@ -13,6 +13,8 @@ import asyncpg
 import pytest
 import pytest_asyncio
 import structlog
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
 from sqlalchemy import Column, Integer, MetaData, Table, insert
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
@@ -175,11 +177,21 @@ def relay_of(database_url: str, bootstrap: str, **more: Any) -> Relay:
     return outbox.relay_of(database_url, KafkaSettings(bootstrap_servers=bootstrap), **more)
 
 
+@pytest.fixture(scope="module")
+def with_events(bootstrap: str) -> str:
+    """The broker with the topic of events, whatever ran before."""
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    if EVENTS not in admin.list_topics(timeout=30).topics:
+        admin.create_topics([NewTopic(EVENTS, 8, 1)])[EVENTS].result(30)
+    return bootstrap
+
+
 @pytest.mark.postgres
 @pytest.mark.kafka
 async def test_a_committed_event_is_sent_at_once_and_marked(
-    engine: AsyncEngine, db: Db, database_url: str, bootstrap: str
+    engine: AsyncEngine, db: Db, database_url: str, with_events: str
 ) -> None:
+    bootstrap = with_events
     async with relay_of(database_url, bootstrap).running(), AsyncSession(engine) as session:
         await outbox.add(session, **created(7))
         await session.rollback()
@@ -201,8 +213,6 @@ async def test_a_committed_event_is_sent_at_once_and_marked(
 
 
 def partitions_of(bootstrap: str, topic: str) -> int:
-    from confluent_kafka.admin import AdminClient
-
     return len(AdminClient({"bootstrap.servers": bootstrap}).list_topics(topic, 10).topics[topic].partitions)
 
 
@@ -318,3 +328,57 @@ async def test_kills_lose_nothing_and_keep_the_order_of_each_key(db: Db, databas
                 os.kill(other.pid, signal.SIGKILL)
         found = await asyncio.to_thread(arrived_by_key, bootstrap, topic, at_least=1500)
     assert {key: in_order(numbers, 300) for key, numbers in found.items()} == {f"k{n}".encode(): True for n in range(5)}
+
+
+@pytest.mark.postgres
+@pytest.mark.kafka
+async def test_a_table_in_a_schema_of_the_services_is_relayed(
+    engine: AsyncEngine, db: Db, database_url: str, with_events: str
+) -> None:
+    await db.execute("CREATE SCHEMA billing")
+    own = EventOutbox(source="/billing", metadata=MetaData(schema="billing"))
+    await db.execute(own.ddl())
+    async with own.relay_of(database_url, KafkaSettings(bootstrap_servers=with_events)).running():
+        async with AsyncSession(engine) as session, session.begin():
+            await own.add(session, **created(1))
+        async with asyncio.timeout(40):
+            while await db.fetchval(f"SELECT count(*) FROM billing.{TABLE} WHERE sent_at IS NULL"):  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+    assert await db.fetchval(f"SELECT count(*) FROM billing.{TABLE}") == 1
+
+
+@pytest.mark.postgres
+@pytest.mark.kafka
+async def test_sweeping_goes_on_until_nothing_old_is_left(
+    db: Db, database_url: str, bootstrap: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A minute's share would be a limit: a service that sends more than that has a table that only grows."""
+    monkeypatch.setattr("producers.event_outbox._SWEPT_AT_ONCE", 10)
+    with made_topic(bootstrap, partitions=3) as topic:
+        await fill(db, topic, keys=1, each=35)
+        await db.execute(f"UPDATE {TABLE} SET sent_at = now() - interval '2 hours'")
+        relay = relay_of(database_url, bootstrap, keep_sent=timedelta(hours=1))
+        relay._swept_at = float("-inf")  # it is time
+        async with relay.running(), asyncio.timeout(30):
+            while await db.fetchval(f"SELECT count(*) FROM {TABLE}"):  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+
+
+@pytest.mark.postgres
+@pytest.mark.kafka
+async def test_a_record_that_is_refused_for_good_holds_up_its_key_alone_and_doubles_nothing(
+    db: Db, database_url: str, bootstrap: str
+) -> None:
+    with made_topic(bootstrap, largest_bytes=10_000) as topic:
+        rows = [(topic, b"poisoned", os.urandom(50_000)), *((topic, b"poisoned", b"behind it") for _ in range(3000))]
+        await db.executemany(INSERT, rows)
+        relay = relay_of(database_url, bootstrap)
+        async with relay.running(), asyncio.timeout(60):
+            for number in range(5):
+                await db.execute(INSERT, topic, f"k{number}".encode(), b"fits")
+                await db.execute(f"NOTIFY {TABLE}")
+                while await db.fetchval(f"SELECT count(*) FROM {TABLE} WHERE sent_at IS NULL") > len(rows):  # noqa: ASYNC110
+                    await asyncio.sleep(0.02)
+        found = await asyncio.to_thread(arrived_on, bootstrap, topic)
+    assert [message.key() for message in found if message.key() != b"poisoned"] == [b"k0", b"k1", b"k2", b"k3", b"k4"]
+    assert len(found) - 5 < 500  # those of the first batch, before it was known

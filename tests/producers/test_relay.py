@@ -21,9 +21,12 @@ from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-def
 
 from producers.errors import BrokersAway, ProducingError
 from producers.outbox import CHANNEL
+from producers.outbox_rows import Row, sort_out
 from producers.records import Outgoing
-from producers.relay import Relay, Row, sort_out
+from producers.relay import Relay
+from producers.setting_aside import FOR_S, MOST, SetAside
 from producers.settings import KafkaSettings
+from tests.producers.topics import made_topic
 
 Db: TypeAlias = "asyncpg.Connection[asyncpg.Record]"  # generic in its stubs only
 Sent = tuple[bytes | None, bytes | None]
@@ -254,6 +257,37 @@ async def test_a_relay_killed_before_its_delete_leaves_the_row_to_be_sent_again(
     async with running(relay_of(database_url, bootstrap)):
         await emptied(db)
     assert sent_to(bootstrap, topic, at_least=2) == [(b"a", b"1"), (b"a", b"1")]
+
+
+@pytest.mark.postgres
+@pytest.mark.kafka
+async def test_a_record_that_is_refused_for_good_takes_no_other_with_it(
+    db: Db, database_url: str, bootstrap: str
+) -> None:
+    """Brokers refuse a batch on the wire as a whole, and the rows of no key have no order to wait for."""
+    await db.execute("ALTER TABLE outbox ALTER key DROP NOT NULL")
+    with made_topic(bootstrap, largest_bytes=10_000) as topic:
+        large = os.urandom(50_000)
+        rows = [(None, large), (None, b"1"), (b"a", b"2"), (b"b", large), (b"c", b"3"), (b"b", b"behind it")]
+        await db.executemany(INSERT, [(topic, key, value, "[]") for key, value in rows])
+        async with running(relay_of(database_url, bootstrap)), asyncio.timeout(30):
+            while await db.fetchval("SELECT count(*) FROM outbox") > 3:  # noqa: ASYNC110 - nobody tells of a delete
+                await asyncio.sleep(0.02)
+        left = await db.fetch("SELECT key, length(value) FROM outbox ORDER BY id")
+        found = await asyncio.to_thread(sent_to, bootstrap, topic, at_least=3)
+    assert [tuple(row) for row in left] == [(None, 50_000), (b"b", 50_000), (b"b", 9)]
+    assert [each for each in found if each[0] != b"b"] == [(None, b"1"), (b"a", b"2"), (b"c", b"3")]
+
+
+def test_what_is_set_aside_comes_back_and_has_a_limit() -> None:
+    now = [0.0]
+    aside = SetAside(lambda: now[0])
+    assert aside.add(("t", b"a"))
+    assert not aside.add(("t", None))  # no key, no order
+    assert aside.places() == (["t"], [b"a"])
+    now[0] = FOR_S
+    assert aside.places() == ([], [])
+    assert [aside.add(("t", str(number).encode())) for number in range(MOST + 1)] == [*[True] * MOST, False]
 
 
 AWAY, REFUSED = BrokersAway("away"), ProducingError("refused")
