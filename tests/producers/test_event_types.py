@@ -112,15 +112,22 @@ def test_says_so_when_kafka_is_away() -> None:
         pass
 
 
+DOUBLING: Any = {"type": "record", "name": "r40", "fields": [{"name": "s", "type": "string"}]}
+for depth in range(39, -1, -1):  # each names the one within it once more: 2^40 fields, were names followed
+    again = {"name": "b", "type": DOUBLING["name"]}
+    DOUBLING = {"type": "record", "name": f"r{depth}", "fields": [{"name": "a", "type": DOUBLING}, again]}
+
+
 @pytest.mark.parametrize(
     ("others", "said"),
     [
         ({"schema": "["}, "JSONDecodeError"),
         ({"schema": "[" * 100_000}, "RecursionError"),
-        ({"schema": "[]"}, "AttributeError"),
-        ({"schema": '{"type": "record", "name": "x", "fields": [{}]}'}, "KeyError"),
+        ({"schema": "[]"}, "must be an Avro record"),
+        ({"schema": '{"type": "record", "name": "x", "fields": [{}]}'}, "must be a name"),
         ({"schema": '{"type": "record", "name": "x", "fields": [], "open": true}'}, "/schema/open"),
         ({"schema": '{"type": "record", "name": "x", "fields": [{"name": "y", "type": "bytes"}]}'}, "carries no bytes"),
+        ({"schema": json.dumps(DOUBLING)}, "none that event types may have"),
         ({"state": "gone"}, "ValueError"),
         ({"example": ""}, "JSONDecodeError"),
     ],
