@@ -87,19 +87,18 @@ def without(value: Json, tree: Tree) -> Json:
 def masked(value: Json, tree: Tree) -> Json:
     """Return a JSON value in which what the tree takes is `***`; null stays null: there is nothing to hide.
 
-    An array that the tree does not know of is gone through all the same: another client's data may not fit its schema.
+    Another client's data may not fit its schema: an array that the tree does not know of is gone through all the same,
+    and where it goes on below something else than an object or array, that is masked as a whole.
     """
-    if not tree:
-        return None if value is None else MASK
-    if isinstance(value, dict):
+    if isinstance(value, dict) and tree:
         return {
             name: item if (below := tree.get(name, tree.get(_EVERY))) is None else masked(item, below)
             for name, item in value.items()
         }
-    if isinstance(value, list):
+    if isinstance(value, list) and tree:
         below = tree.get(_EVERY, tree)
         return [masked(item, below) for item in value]
-    return value
+    return None if value is None else MASK
 
 
 def _may_hold(value: Json, tree: Tree) -> bool:
