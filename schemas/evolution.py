@@ -55,7 +55,7 @@ def breaking_changes(old: _Record, new: _Record, *, version: str = "the earlier 
 
     Both are schemas that `checked_schema` takes. `version` is how the reasons call the old one.
     """
-    return list(_changes(dict(old), dict(new), "data", version))
+    return [*_change_of_openness(old, new, version), *_changes(dict(old), dict(new), "data", version)]
 
 
 def check_full_transitive(new: _Record, released: Mapping[int, _Record]) -> list[Change]:
@@ -74,6 +74,14 @@ def with_retired(new: _Record, earlier: _Record) -> _Record:
     `"retired": true`; they keep their sensitivity. The two must be compatible, or the result means nothing.
     """
     return cast(_Record, _merged(dict(new), dict(earlier)))
+
+
+def _change_of_openness(old: _Record, new: _Record, version: str) -> Iterator[Change]:
+    """Yield what Avro knows nothing of: data of an open type may be any object."""
+    if old.get("open", False) and not new.get("open", False):
+        yield Change("data", f"is not open any more, but {version} takes any field", backward=True, beyond_avro=True)
+    if new.get("open", False) and not old.get("open", False):
+        yield Change("data", f"is open now, and {version} takes no field but its own", forward=True, beyond_avro=True)
 
 
 def _changes(old: Schema, new: Schema, path: str, version: str) -> Iterator[Change]:
