@@ -10,9 +10,12 @@ from schemas.json_values import DEEPEST, TOO_DEEP, Json
 __all__ = ["Json", "is_sensitive", "is_sensitive_cached", "without_sensitive"]
 
 # Whole words of a name, whatever its case style: `password`, `newPassword`, `api_key`, `X-Api-Key`, `refreshTokens`.
+# Some are written as one word too, as CloudEvents' attributes are: `accesstoken`.
 # `token_count` and `secretary` stay: a count is no token, and a word is matched whole.
 _SENSITIVE: Final = re.compile(
-    r"(?:^|_)(?:pass_?words?|passwd|pass_?phrases?|pass_?codes?|pwd|secrets?|tokens?|credentials?|authorization|jwt"
+    r"(?:^|_)(?:(?:access|refresh|id|auth|bearer|session|csrf|client|user|new|old|current)?"
+    r"(?:pass_?words?|passwd|secrets?|tokens?)"
+    r"|pass_?phrases?|pass_?codes?|pwd|credentials?|authorization|jwt"
     r"|(?:api|private|access|secret|signing|encryption)_?keys?|otp|totp|cvv|cvc"
     r"|(?:recovery|backup|verification|authorization|otp|totp|mfa)_?codes?)"
     r"(?:_?\d+)?(?:_(?:hash|hashed|digest|salt|value|plain|plaintext|encrypted|new|old|confirm|confirmation|\d+))?$"

@@ -18,6 +18,7 @@ from tests.schemas.drawn import json_objects
         *("passwd", "pwd", "passphrase", "pass_phrase", "passcode", "userPASSWORD", "passwords", "has_password"),
         *("password_hash", "passwordHash", "hashed_password", "password_salt", "passwordConfirmation", "old_password"),
         *("token", "tokens", "access_token", "refreshTokens", "id-token", "token2", "session token", "csrf.token"),
+        *("accesstoken", "refreshtoken", "clientsecret", "newpassword"),  # CloudEvents' attributes are written so
         *("secret", "client_secret", "clientSecret", "secrets", "secret_key", "token_secret", "secret_value"),
         *("api_key", "apiKey", "APIKey", "API_KEY", "X-Api-Key", "apikey", "api_keys", "private_key", "access_key"),
         *("signing_key", "encryptionKey", "credentials", "authorization", "Authorization", "jwt"),
