@@ -6,7 +6,7 @@ The built-in ones are one file each in `event_types/`. Those that organizations 
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from enum import StrEnum
 from functools import cache
@@ -55,8 +55,9 @@ class EventType:
 
     `open_ended` ones take any JSON object as data; `reserved` ones are published by Hookline alone. `ordering_key` is
     the field of data that orders events whose publisher names no key: a text, or null for no order. `owner` is who
-    answers for it. `organization_id` is None for the built-in ones. `personal` and `secret` are where data holds such
-    (schemas/marks.py), computed once.
+    answers for it. `organization_id` is None for the built-in ones. `accepts` is the schema with what earlier versions
+    had and it has no more, None when they had nothing else: what was published by them is still on its way, or on the
+    log. `personal` and `secret` are where data of any version holds such (schemas/marks.py), computed once.
     """
 
     name: str
@@ -71,15 +72,17 @@ class EventType:
     version: int = 1
     ordering_key: str | None = None
     organization_id: OrganizationId | None = None
+    accepts: Mapping[str, Schema] | None = None
     personal: tuple[DataPath, ...] = field(init=False, compare=False)
     secret: tuple[DataPath, ...] = field(init=False, compare=False)
     checker: Checker = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Find what is marked; raises ValueError for a schema whose marks cannot be listed."""
-        object.__setattr__(self, "personal", marked_paths(self.schema, Sensitivity.PERSONAL))
-        object.__setattr__(self, "secret", marked_paths(self.schema, Sensitivity.SECRET))
-        object.__setattr__(self, "checker", Checker(self.name, self.schema, open_ended=self.open_ended))
+        taken = self.schema if self.accepts is None else self.accepts
+        object.__setattr__(self, "personal", marked_paths(taken, Sensitivity.PERSONAL))
+        object.__setattr__(self, "secret", marked_paths(taken, Sensitivity.SECRET))
+        object.__setattr__(self, "checker", Checker(self.name, taken, open_ended=self.open_ended))
 
     def check(self, data: Json, *, pointer: str = "/data") -> None:
         """Raise InvalidInput, with a pointer to the field, unless `data` fits the schema.
@@ -206,6 +209,17 @@ def described(name: str, schema: Mapping[str, Schema]) -> EventType:
     )
 
 
-def _read_all() -> Iterator[EventType]:
-    for path in sorted(FOLDER.glob("*.avsc")):
-        yield described(path.stem, json.loads(path.read_text()))
+def _read_all(folder: Path = FOLDER) -> Iterator[EventType]:
+    for path in sorted(folder.glob("*.avsc")):
+        newest = described(path.stem, json.loads(path.read_text()))
+        yield newest if newest.version == 1 else replace(newest, accepts=_with_earlier(newest, folder))
+
+
+def _with_earlier(newest: EventType, folder: Path) -> Mapping[str, Schema]:
+    from schemas.evolution import with_retired  # noqa: PLC0415 - these two import this module
+    from schemas.releases import released_of  # noqa: PLC0415 - the same
+
+    accepts = newest.schema
+    for _, earlier in sorted(released_of(newest.name, folder).items(), reverse=True):
+        accepts = with_retired(accepts, earlier)
+    return accepts

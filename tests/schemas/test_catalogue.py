@@ -18,6 +18,7 @@ from schemas.catalogue import (
     Catalogue,
     EventType,
     UnknownEventType,
+    _read_all,
     catalogue,
     check_not_reserved,
     event_type_of,
@@ -341,3 +342,21 @@ def test_an_older_version_changes_nothing_and_a_deleted_type_is_gone() -> None:
     known.remove(OrganizationId("org_1"), "order.paid")
     known.remove(OrganizationId("org_1"), "order.paid")  # a tombstone read twice
     assert known.get("order.paid", "org_1") is None
+
+
+def test_what_an_earlier_release_wrote_fits_and_is_masked_by_its_marks(tmp_path: Path) -> None:
+    """A publisher that is upgraded last still writes it, and the log holds it."""
+    kind = {"type": "enum", "name": "kind", "symbols": ["new", "old"], "default": "new"}
+    email = {"name": "email", "type": ["null", "string"], "default": None, "sensitivity": "personal"}
+    fields: list[Any] = [{"name": "id", "type": "string"}, {"name": "kind", "type": kind}]
+    file = {"type": "record", "name": "paid", "doc": "x", "category": "x", "owner": "x", "state": "active"}
+    first = {**file, "version": 1, "fields": [*fields, email]}
+    second = {**file, "version": 2, "fields": [fields[0], {"name": "kind", "type": {**kind, "symbols": ["new"]}}]}
+    (tmp_path / "released").mkdir()
+    files = {"invoice.paid": second, "released/invoice.paid.1": first, "released/invoice.paid.2": second}
+    for name, schema in files.items():
+        (tmp_path / f"{name}.avsc").write_text(json.dumps(schema))
+    (today,) = _read_all(tmp_path)
+    today.check({"id": "x", "kind": "old", "email": "a@example.com"})
+    assert today.personal == (("email",),)
+    assert today.schema == second
