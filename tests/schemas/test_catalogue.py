@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -360,3 +361,18 @@ def test_what_an_earlier_release_wrote_fits_and_is_masked_by_its_marks(tmp_path:
     today.check({"id": "x", "kind": "old", "email": "a@example.com"})
     assert today.personal == (("email",),)
     assert today.schema == second
+
+
+@pytest.mark.alone
+def test_looking_for_names_near_an_unknown_one_holds_up_no_worker() -> None:
+    """Anybody may publish what is unknown, as often as they like; all names compared took 100 ms."""
+    known = Catalogue()
+    for number in range(200):
+        known.put(an_own_type(f"warehouse{number}.item_moved_to_shelf_number_{number}"))
+    took = []
+    for number in range(10):
+        began = time.perf_counter()
+        with pytest.raises(UnknownEventType):
+            known.of(f"store{number}.something_that_happened_in_a_warehouse_somewhere", "org_1")
+        took.append(time.perf_counter() - began)
+    assert min(took) < 0.02
