@@ -54,8 +54,13 @@ class Payload:
         """
         if self == FULL:
             return source.full
-        made = _SHAPES[self.shape](self._chosen(source), delivery_id)
+        fields = source.fields if self._is_whole else source.made(self, lambda: self._chosen(source))
+        made = _SHAPES[self.shape](fields, delivery_id)
         return orjson.dumps(made, option=orjson.OPT_UTC_Z)
+
+    @property
+    def _is_whole(self) -> bool:
+        return self.include is None and self.exclude is None and not self.masks_personal
 
     def _chosen(self, source: PayloadSource) -> JsonObject:
         fields = source.fields

@@ -1,5 +1,6 @@
 """What the bodies of one event are made of, for all who want it: made once, parsed when it is first needed."""
 
+from collections.abc import Callable
 from typing import Final, Self, cast
 
 import orjson
@@ -14,13 +15,14 @@ from schemas.records import Event
 
 JsonObject = dict[str, Json]
 _NAMES: Final = {"id", "type", "created_at", "organization_id", "data", "previous", "metadata"}
+_BROUGHT: Final = ("data", "previous", "metadata")
 _MARKED: Final = ("data", "previous")  # `previous` holds what fields of `data` were
 
 
 class PayloadSource:
     """An event as bodies are made of it: fields marked `secret` are masked here already, whoever wrote the record."""
 
-    __slots__ = ("_body", "_event", "_fields", "_marks")
+    __slots__ = ("_body", "_event", "_fields", "_made", "_marks")
 
     def __init__(self, event_type: EventType | None, *, event: Event | None = None, body: bytes | None = None) -> None:
         """Begin with an event or with a stored body; `of` and `stored` say which."""
@@ -28,6 +30,7 @@ class PayloadSource:
         self._event = event
         self._body = body
         self._fields: JsonObject | None = None
+        self._made: dict[int, tuple[object, JsonObject]] = {}
 
     @classmethod
     def of(cls, event: Event, event_type: EventType | None) -> Self:
@@ -55,6 +58,19 @@ class PayloadSource:
         if self._fields is None:
             self._fields = self._read()
         return self._fields
+
+    def made(self, by: object, make: Callable[[], JsonObject]) -> JsonObject:
+        """Return the fields that `make` makes of these, with what the publisher brought as JSON already.
+
+        Made once for all who are `by`: of the largest event it takes 25 ms, and a thousand subscriptions may have one
+        payload. As JSON they take no more memory than the body does.
+        """
+        found = self._made.get(id(by))
+        if found is None:
+            fields = make()
+            brought = {name: cast(Json, orjson.Fragment(orjson.dumps(fields[name]))) for name in _BROUGHT}
+            found = self._made[id(by)] = by, {**fields, **brought}  # `by` itself too, or its id would be another's
+        return found[1]
 
     @property
     def personal(self) -> Tree | None:
