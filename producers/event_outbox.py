@@ -40,7 +40,7 @@ from producers.outbox import headers_as_json
 from producers.outbox_rows import Connection as RelayConnection
 from producers.outbox_rows import Row, row_of
 from producers.records import Outgoing
-from producers.relay import Relay
+from producers.relay import BATCH_BYTES, BYTES_BEFORE, Relay
 from producers.setting_aside import SetAside
 from producers.settings import KafkaSettings
 from schemas.catalogue import BUILT_IN, Catalogue
@@ -157,8 +157,10 @@ FOR UPDATE SKIP LOCKED"""  # noqa: S608 - the table's name, quoted
         # rows of a few rare keys in all of a million that wait takes seconds.
         self._rows = f"""
 WITH {oldest}, claimed AS (SELECT topic, key FROM {name} WHERE id = ANY($3::bigint[]))
-SELECT id, topic, key, value, headers::text FROM {name} JOIN claimed USING (topic, key)
-WHERE sent_at IS NULL AND id <= (SELECT max(id) FROM oldest) ORDER BY id LIMIT {_BATCH}"""  # noqa: S608 - the same
+SELECT id, topic, key, value, headers::text FROM (
+SELECT *, {BYTES_BEFORE} FROM {name} JOIN claimed USING (topic, key)
+WHERE sent_at IS NULL AND id <= (SELECT max(id) FROM oldest) ORDER BY id LIMIT {_BATCH}) AS next
+WHERE bytes_before < {BATCH_BYTES} ORDER BY id"""  # noqa: S608 - the same
         self._mark = f"UPDATE {name} SET sent_at = now() WHERE id = ANY($1::bigint[])"  # noqa: S608 - the same
         self._sweep = f"""
 DELETE FROM {name} WHERE id IN (

@@ -39,6 +39,7 @@ log = structlog.get_logger("producers.relay")
 PATIENCE_S: Final = 5.0  # how long a record may wait for a broker before the batch is tried again
 LOCK: Final = 0x686F6F6B_72656C79  # "hookrely", any number that nobody else uses
 _BATCH: Final = 500  # rows; a row is a few KB
+BATCH_BYTES: Final = 16 * 1024 * 1024  # of values, and what is over it by the last row
 _LOOK_EVERY_S: Final = 1.0  # when no NOTIFY comes: it is lost with the connection of whoever listened
 _STAND_BY_S: Final = 0.5  # between two tries to take the lock
 _QUERY_TIMEOUT_S: Final = 3.0
@@ -52,9 +53,12 @@ _AWAY: Final = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 _NOT_NOW: Final = (BrokersAway, QueueFull, ProducerClosed)  # no judgement on the record
 
-_NEXT_ROWS: Final = """
-SELECT id, topic, key, value, headers FROM outbox
-WHERE key IS NULL OR (topic, key) NOT IN (SELECT * FROM unnest($1::text[], $2::bytea[])) ORDER BY id LIMIT $3"""
+BYTES_BEFORE: Final = "sum(coalesce(length(value), 0)) OVER (ORDER BY id) - coalesce(length(value), 0) AS bytes_before"
+_NEXT_ROWS: Final = f"""
+SELECT id, topic, key, value, headers FROM (
+SELECT *, {BYTES_BEFORE} FROM outbox
+WHERE key IS NULL OR (topic, key) NOT IN (SELECT * FROM unnest($1::text[], $2::bytea[]))
+ORDER BY id LIMIT {_BATCH}) AS next WHERE bytes_before < {BATCH_BYTES} ORDER BY id"""  # noqa: S608 - numbers of ours
 _DELETE_ROWS: Final = "DELETE FROM outbox WHERE id = ANY($1::bigint[])"
 
 
@@ -89,7 +93,7 @@ class Alone:
     @asynccontextmanager
     async def batch(self, connection: Connection, aside: SetAside) -> AsyncIterator[list[Row]]:
         """Give the oldest rows."""
-        yield [row_of(found) for found in await connection.fetch(_NEXT_ROWS, *aside.places(), _BATCH)]
+        yield [row_of(found) for found in await connection.fetch(_NEXT_ROWS, *aside.places())]
 
     async def finish(self, connection: Connection, rows: Sequence[Row]) -> None:
         """Delete what Kafka has."""

@@ -21,8 +21,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engin
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import NullPool
 
-from producers.event_outbox import TABLE, EventOutbox
-from producers.relay import Relay
+from producers.event_outbox import TABLE, EventOutbox, Shared
+from producers.relay import BATCH_BYTES, Relay
+from producers.setting_aside import SetAside
 from producers.settings import KafkaSettings
 from schemas.codec import decode
 from schemas.errors import InvalidInput
@@ -346,6 +347,21 @@ async def test_a_table_in_a_schema_of_the_services_is_relayed(
             while await db.fetchval(f"SELECT count(*) FROM billing.{TABLE} WHERE sent_at IS NULL"):  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
     assert await db.fetchval(f"SELECT count(*) FROM billing.{TABLE}") == 1
+
+
+@pytest.mark.postgres
+async def test_a_batch_is_bounded_in_bytes_and_has_one_row_at_least(db: Db) -> None:
+    """500 of the largest events are 128 MB, in the service's memory, and more than some networks bring in 3 s."""
+    taking = Shared(TABLE, keep_sent=timedelta(days=1))
+    sizes = [1 << 20, *[1 << 18] * 100, 1 << 25, 1]
+    await db.executemany(INSERT, [("any", f"k{at % 3}".encode(), bytes(size)) for at, size in enumerate(sizes)])
+    batches = []
+    while await db.fetchval(f"SELECT count(*) FROM {TABLE} WHERE sent_at IS NULL"):
+        async with taking.batch(db, SetAside()) as rows:
+            batches.append([len(row.record.value or b"") for row in rows])
+            await taking.finish(db, rows)
+    assert [size for batch in batches for size in batch] == sizes
+    assert max(sum(batch[:-1]) for batch in batches) < BATCH_BYTES
 
 
 @pytest.mark.postgres
