@@ -21,15 +21,16 @@ from producers.records import Outgoing
 from schemas.catalogue import BUILT_IN, Catalogue
 from schemas.codec import UnreadableRecord, decode, encode
 from schemas.envelope import check_id, check_organization
+from schemas.error_kinds import ErrorKind
 from schemas.errors import InvalidInput
 from schemas.headers import ORGANIZATION, delivery_headers, traceparent_in
 from schemas.ids import append_time_of, delivery_id_of, new_attempt_id
-from schemas.payloads import PayloadSource, payload_of
+from schemas.payloads import Payload, PayloadSource, payload_of
 from schemas.records import FIRST_ROUND, NEVER_SHAPED, Attempt, AttemptState, Delivery, Event, Position, Subscription
 from schemas.topics import ATTEMPTS, DELIVER
 
 STAGE: Final = "route"
-DISABLED: Final = "disabled"
+NEWER_PAYLOAD: Final = "its payload is of a newer release than this worker: upgrade the worker, then replay it"
 ABOUT_A_SUBSCRIPTION: Final = "subscription."  # event types of our own (api/subscriptions/announcing.py)
 # Half of what a topic takes (schemas/topics.py): a delivery grows by its history, its outcome by the answer.
 LARGEST_RECORD_BYTES: Final = 1024 * 1024
@@ -37,7 +38,7 @@ LARGEST_RECORD_BYTES: Final = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Owed:
-    """What an event leads to: deliveries, and `held` outcomes for the disabled subscriptions that wanted it."""
+    """What an event leads to: deliveries, and `held` outcomes for subscriptions that want it and get none now."""
 
     deliveries: tuple[Delivery, ...]
     held: tuple[Attempt, ...]
@@ -57,7 +58,8 @@ def deliveries_of(
     """Return what `event`, read at `position`, owes to `subscriptions`, all of which want it, each in its own shape.
 
     `appended_at` is when the broker took it (None: when the event says that it happened). The subscription that an
-    event of ours is about is owed nothing: telling it that it fails would be another failure.
+    event of ours is about is owed nothing: telling it that it fails would be another failure. What is owed to one whose
+    payload is of a newer release, or which is disabled, is `held`: a replay sends it later.
 
     Raises InvalidInput when its data is no JSON object: such a record cannot be anybody's body.
     """
@@ -65,6 +67,7 @@ def deliveries_of(
     source = PayloadSource.of(event, catalogue.get(event.type, event.organization_id))
     if subscriptions:
         _ = source.fields  # also when it is held for all, or thin: nobody could send it later
+    shapes = {each.id: _payload_of(each) for each in subscriptions}
     deliveries = tuple(
         Delivery(
             id=identifier,
@@ -73,7 +76,7 @@ def deliveries_of(
             organization_id=event.organization_id,
             subscription_id=subscription.id,
             subscription_version=subscription.version,
-            body=payload_of(subscription.payload).body(source, delivery_id=identifier),
+            body=payload.body(source, delivery_id=identifier),
             event_position=position,
             event_created_at=event.created_at,
             due_at=now,
@@ -84,15 +87,23 @@ def deliveries_of(
             traceparent=traceparent,
         )
         for subscription in subscriptions
-        if subscription.enabled
+        if subscription.enabled and (payload := shapes[subscription.id]) is not None
         for identifier in (delivery_id_of(event.id, subscription.id, appended_at=appended_at),)
     )
     held = tuple(
         _held(event, subscription, position=position, now=now, appended_at=appended_at)
         for subscription in subscriptions
-        if not subscription.enabled
+        if not subscription.enabled or shapes[subscription.id] is None
     )
     return Owed(deliveries, held)
+
+
+def _payload_of(subscription: Subscription) -> Payload | None:
+    """Return how its bodies look; None when this worker cannot make anything of it: the API is upgraded first."""
+    try:
+        return payload_of(subscription.payload)
+    except InvalidInput:
+        return None
 
 
 def _without_its_subject(event: Event, subscriptions: Sequence[Subscription]) -> Sequence[Subscription]:
@@ -221,8 +232,8 @@ def _held(
         due_at=now,
         started_at=now,
         duration_ms=0,
-        error_kind=DISABLED,
-        error=subscription.disabled_reason,
+        error_kind=ErrorKind.UNSENDABLE if subscription.enabled else ErrorKind.DISABLED,
+        error=NEWER_PAYLOAD if subscription.enabled else subscription.disabled_reason,
         key=event.key,
         sequence=position.offset,
         transformation_version=NEVER_SHAPED,

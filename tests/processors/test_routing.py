@@ -346,3 +346,14 @@ def test_each_subscription_is_owed_its_own_shape_and_says_which_version_it_was()
 def test_what_no_body_can_be_made_of_is_nobodys_whatever_the_shape(payload: str | None) -> None:
     with pytest.raises(InvalidInput):
         routed(made.event(data=b"[]"), replace(made.subscription(), payload=payload))
+
+
+@pytest.mark.parametrize("payload", ['{"shape":"of a newer release"}', '{"later":1}', "no JSON"])
+def test_a_payload_of_a_newer_release_holds_its_own_deliveries_and_no_others(payload: str) -> None:
+    newer, off = (replace(made.subscription(enabled=on), payload=payload) for on in (True, False))
+    other = made.subscription()
+    deliveries, held = routed(made.event(), newer, other, off)
+    assert [each.subscription_id for each in deliveries] == [other.id]
+    told = [(each.subscription_id, each.state, each.error_kind) for each in held]
+    assert told == [(newer.id, AttemptState.HELD, "unsendable"), (off.id, AttemptState.HELD, "disabled")]
+    assert "replay" in str(held[0].error)
