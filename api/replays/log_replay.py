@@ -18,7 +18,7 @@ import structlog
 from api.database import transaction_of
 from api.replays.bulk import Workshop, held
 from api.replays.log_reading import LogForgot, LogReader, PastEvent
-from api.replays.log_sending import Owed, owed_by, queue, turns_of
+from api.replays.log_sending import Owed, leave_out, owed_by, queue, turns_of
 from api.replays.pacing import Pace
 from api.replays.perseverance import waited
 from api.replays.positions import Positions, Stretch, kept_of, offsets_read, positions_in
@@ -35,6 +35,7 @@ _CLIENT_KEPT_S: Final = 10.0  # while nothing is read; slow replays of many orga
 _NOTE_EVERY_S: Final = 1.0  # how far it came, where nothing is to be sent
 _LOOKING_SHARE: Final = 0.5  # of the time, at most, through what is not the organization's
 NOBODY_LEFT: Final = "the subscription was deleted"
+WANTED_NO_MORE: Final = "its subscription does not want it any more, or the log has it no more"
 
 
 class LogReplay:
@@ -127,6 +128,7 @@ class LogReplay:
             positions = self._positions_before(islice(self._ready, len(batch), None))
             self._note(replay, positions)
             if is_done := len(batch) == len(self._ready) and not self._read and self._is_read():
+                await leave_out(db, self._id, WANTED_NO_MORE, just_sent=[each.delivery_id for each in batch])
                 replay.state = ReplayState.FINISHING
         for _ in batch:
             self._ready.popleft()
@@ -139,6 +141,7 @@ class LogReplay:
         async with self._workshop.room, transaction_of(self._workshop.engine) as db:
             replay = await held(db, self._id)
             if replay is not None and replay.state in SENDING:
+                await leave_out(db, self._id, why)
                 replay.error, replay.state = why, ReplayState.FINISHING
                 log.warning("replay.ended_early", replay_id=self._id, why=why)
         return True

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final, cast
 
 import structlog
@@ -38,6 +38,25 @@ LEFT JOIN deliveries d ON d.id = w.delivery_id AND d.at = w.at
 LEFT JOIN subscriptions s ON s.id = w.subscription_id AND s.organization_id = :organization_id
 LEFT JOIN transformations t ON t.subscription_id = w.subscription_id AND t.version = d.transformation_version
     AND t.organization_id = :organization_id
+""")
+
+# Whoever holds one of them is the projection: it has read the outcome and ends the item.
+_QUEUED: Final = text("""
+SELECT delivery_id FROM replay_items
+WHERE replay_id = :replay_id AND state = 'queued' AND delivery_id <> ALL(CAST(:just_sent AS text[]))
+ORDER BY delivery_id FOR UPDATE SKIP LOCKED
+""")
+_LEAVE_OUT: Final = text("""
+UPDATE replay_items i SET state = CASE WHEN w.is_sent THEN 'sent' ELSE 'skipped' END,
+    detail = CASE WHEN NOT w.is_sent THEN CAST(:why AS text) END,
+    sent_at = CASE WHEN w.is_sent THEN CAST(:now AS timestamptz) END,
+    finished_at = CASE WHEN NOT w.is_sent THEN CAST(:now AS timestamptz) END
+FROM (
+    SELECT given.delivery_id, coalesce(d.round = CAST(:replay_id AS text), false) AS is_sent
+    FROM unnest(CAST(:delivery_ids AS text[]), CAST(:ats AS timestamptz[])) AS given (delivery_id, at)
+    LEFT JOIN deliveries d ON d.id = given.delivery_id AND d.at = given.at
+) w
+WHERE i.replay_id = CAST(:replay_id AS text) AND i.delivery_id = w.delivery_id
 """)
 
 
@@ -79,6 +98,21 @@ async def turns_of(db: AsyncSession, replay: ReplayRow, owed: Sequence[Owed]) ->
         if each.delivery_id in standing and each.delivery_id not in turns:
             turns[each.delivery_id] = _turn_of(replay, each, standing[each.delivery_id])
     return list(turns.values())
+
+
+async def leave_out(db: AsyncSession, replay_id: str, why: str, *, just_sent: Sequence[str] = ()) -> int:
+    """End the items of a replay that has read all and left them queued; return how many.
+
+    A process that was killed had queued them; read again, their events led to them no more. One that went out before
+    the kill is `sent`. `just_sent` were sent in this transaction: the projection may have them, and ends them.
+    """
+    found = await db.execute(_QUEUED, {"replay_id": replay_id, "just_sent": list(just_sent)})
+    delivery_ids = [row.delivery_id for row in found]
+    if delivery_ids:
+        ats = [made_at(each) for each in delivery_ids]
+        given = {"replay_id": replay_id, "delivery_ids": delivery_ids, "ats": ats, "why": why}
+        await db.execute(_LEAVE_OUT, {**given, "now": datetime.now(UTC)})
+    return len(delivery_ids)
 
 
 def _turn_of(replay: ReplayRow, owed: Owed, row: Row[Any]) -> Turn:
