@@ -15,6 +15,7 @@ from schemas.topics import EVENTS
 
 # A retry that is due this soon goes out before the workers could hear that another round takes over.
 DUE_WITHIN: Final = timedelta(seconds=1)
+LARGEST_BODY_BYTES: Final = 1024 * 1024  # as routing has it (processors/routing.py): half of what a topic takes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +53,8 @@ class Turn:
     """An item whose turn has come. `subscription_version` is None when the subscription was deleted.
 
     `original` is the version that the delivery had when it was first made, None when it had none (it was held without
-    a body) or nobody keeps it; `current` is the subscription's own.
+    a body) or nobody keeps it; `current` is the subscription's own. `refused` is why nothing was
+    logged: routing takes no such event.
     """
 
     replay_id: ReplayId
@@ -64,6 +66,7 @@ class Turn:
     original: Version | None
     current: Version
     wanted: Transformation
+    refused: str | None = None
 
     @property
     def version(self) -> Version:
@@ -105,7 +108,7 @@ def decided(turn: Turn, *, now: datetime, catalogue: Catalogue = BUILT_IN) -> De
     """Return what is done with an item; `catalogue` says which fields are masked."""
     logged = turn.logged
     if logged is None or logged.body is None:
-        return Decision(ItemState.SKIPPED, "the log does not keep the event any more")
+        return Decision(ItemState.SKIPPED, turn.refused or "the log does not keep the event any more")
     if logged.round == turn.replay_id:
         return Decision(ItemState.SENT)  # and the runner that sent it was killed before it could say so
     if turn.subscription_version is None:
@@ -130,6 +133,9 @@ def _sent(turn: Turn, logged: Logged, subscription_version: int, now: datetime, 
         body = payload_of(turn.version.payload).body(source, delivery_id=turn.delivery_id)
     except InvalidInput as error:
         return Decision(ItemState.SKIPPED, f"no body can be made of what the log keeps: {error}")
+    if len(body) > LARGEST_BODY_BYTES:  # which Kafka would refuse for ever
+        detail = f"its body has {len(body):,} bytes; at most {LARGEST_BODY_BYTES:,} are delivered"
+        return Decision(ItemState.SKIPPED, detail)
     delivery = _delivery_of(turn, logged, body, subscription_version, now)
     return Decision(ItemState.SENT, delivery=delivery, takes_over=logged.state == DeliveryState.RETRYING)
 

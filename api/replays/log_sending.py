@@ -5,22 +5,22 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, cast
 
-import structlog
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from api.event_types.own import catalogue_of_all_versions
 from api.replays.choosing import Chosen
 from api.replays.deciding import Logged, Turn, Version, original_of
 from api.replays.filling import add_items
 from api.replays.log_reading import PastEvent
+from api.replays.refusing import check_routed
 from api.replays.shaping import full_body_of
 from api.replays.tables import ReplayRow, Transformation
 from api.replays.wanting import Wanting
+from schemas.catalogue import Catalogue
 from schemas.errors import InvalidInput
 from schemas.ids import DeliveryId, ReplayId, delivery_id_of, made_at
 from schemas.records import FIRST_ROUND, Subscription
-
-log = structlog.get_logger("api.replays")
 
 _NEW: Final = "new"  # of a delivery that the log does not have: nothing is under way, nothing was sent
 
@@ -93,10 +93,13 @@ async def turns_of(db: AsyncSession, replay: ReplayRow, owed: Sequence[Owed]) ->
         "subscription_ids": [each.subscription.id for each in owed],
     }
     standing = {row.delivery_id: row for row in await db.execute(_STANDING, given)}
+    known = await catalogue_of_all_versions(
+        db, [(each.past.event.organization_id, each.past.event.type) for each in owed]
+    )
     turns: dict[str, Turn] = {}
     for each in owed:
         if each.delivery_id in standing and each.delivery_id not in turns:
-            turns[each.delivery_id] = _turn_of(replay, each, standing[each.delivery_id])
+            turns[each.delivery_id] = _turn_of(replay, each, standing[each.delivery_id], known)
     return list(turns.values())
 
 
@@ -115,27 +118,29 @@ async def leave_out(db: AsyncSession, replay_id: str, why: str, *, just_sent: Se
     return len(delivery_ids)
 
 
-def _turn_of(replay: ReplayRow, owed: Owed, row: Row[Any]) -> Turn:
+def _turn_of(replay: ReplayRow, owed: Owed, row: Row[Any], catalogue: Catalogue) -> Turn:
+    logged, refused = None, None
+    try:
+        check_routed(owed.past, catalogue)
+        logged = _logged(owed, row, full_body_of(owed.past))
+    except InvalidInput as error:  # another client's: routing put it into the quarantine
+        refused = f"it was quarantined: {error}"
     return Turn(
         replay_id=ReplayId(replay.id),
         delivery_id=owed.delivery_id,
         asked_at=replay.created_at,
-        logged=_logged(owed, row),
+        logged=logged,
         subscription_version=cast(int | None, row.subscription_version),
         subscription_enabled=bool(row.subscription_enabled),
         original=original_of(row.transformation_version, row.original_version, row.original_payload),
         current=Version(row.current_version or 0, row.current_payload),
         wanted=Transformation(replay.payload),
+        refused=refused,
     )
 
 
-def _logged(owed: Owed, row: Row[Any]) -> Logged | None:
+def _logged(owed: Owed, row: Row[Any], body: bytes) -> Logged:
     past, event = owed.past, owed.past.event
-    try:
-        body = full_body_of(past)
-    except InvalidInput as error:  # another client's: routing put it into the quarantine
-        log.warning("replay.no_body", event_id=event.id, error=str(error))
-        return None
     return Logged(
         organization_id=event.organization_id,
         subscription_id=owed.subscription.id,
