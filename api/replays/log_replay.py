@@ -51,6 +51,7 @@ class LogReplay:
         self._forgotten: Positions = {}  # what Kafka does not have: stretches that end where its log begins
         self._positions: Positions = {}
         self._upto: dict[int, int] = {}  # read up to there
+        self._past: deque[PastEvent] = deque()  # and nobody was asked who wants it
         self._read: list[Owed] = []  # and not items yet
         self._ready: deque[Owed] = deque()
         self._noted_at = 0.0
@@ -62,7 +63,7 @@ class LogReplay:
         if self._pace is not None and (wait_s := self._pace.wait_s(time.monotonic())) > 0:
             await waited(self._workshop.stopped, wait_s)
             return False
-        if not self._ready and (self._read or not self._is_read()):
+        if not (self._ready or self._is_all_ready()):
             return await self._fill()
         return await self._send()
 
@@ -93,13 +94,13 @@ class LogReplay:
             await wanting.refresh(db)
         if wanting.is_nobody_left:
             return await self._give_up(NOBODY_LEFT)
+        began = time.monotonic()
+        if not (self._read or self._past):
+            self._past.extend(await self._events(replay))
+        await self._ask(wanting)
         if not self._read:
-            began = time.monotonic()
-            events = await self._events(replay)
-            self._read = [owed for past in events for owed in owed_by(past, wanting)]
-            if not self._read:
-                took_s = time.monotonic() - began
-                await waited(self._workshop.stopped, took_s * (1 / _LOOKING_SHARE - 1))
+            took_s = time.monotonic() - began
+            await waited(self._workshop.stopped, took_s * (1 / _LOOKING_SHARE - 1))
         async with self._workshop.room, transaction_of(self._workshop.engine) as db:
             held_replay = await held(db, self._id)
             if held_replay is None or held_replay.state not in SENDING:
@@ -114,6 +115,13 @@ class LogReplay:
             await asyncio.to_thread(self.close)
         return False
 
+    async def _ask(self, wanting: Wanting) -> None:
+        """Make of past events what is owed, no more at once than becomes items: a thousand may want each of them."""
+        while self._past and len(self._read) < _ITEMS_AT_ONCE:
+            self._read += owed_by(self._past[0], wanting)
+            self._past.popleft()
+            await asyncio.sleep(0)
+
     async def _send(self) -> bool:
         async with self._workshop.room, transaction_of(self._workshop.engine) as db:
             replay = await held(db, self._id)
@@ -127,7 +135,7 @@ class LogReplay:
             count = await sent_turns(db, self._workshop.producer, turns, over_s=over_s)
             positions = self._positions_before(islice(self._ready, len(batch), None))
             self._note(replay, positions)
-            if is_done := len(batch) == len(self._ready) and not self._read and self._is_read():
+            if is_done := len(batch) == len(self._ready) and self._is_all_ready():
                 await leave_out(db, self._id, WANTED_NO_MORE, just_sent=[each.delivery_id for each in batch])
                 replay.state = ReplayState.FINISHING
         for _ in batch:
@@ -194,14 +202,16 @@ class LogReplay:
         self._upto[number] = found[-1].offset + 1 if len(found) == MOST_AT_ONCE else stretch.end
         return found
 
-    def _is_read(self) -> bool:
-        return all(self._upto[number] >= each.end for number, each in self._positions.items())
+    def _is_all_ready(self) -> bool:
+        is_read = all(self._upto[number] >= each.end for number, each in self._positions.items())
+        return is_read and not (self._read or self._past)
 
     def _positions_before(self, left: Iterable[Owed]) -> Positions:
         """Return the positions when all is done but what is left of what was read."""
         first: dict[int, int] = {}
-        for owed in chain(left, self._read):  # in each partition's order: the first that comes is the least
-            first.setdefault(owed.past.partition, owed.past.offset)
+        owed = (each.past for each in chain(left, self._read))
+        for past in chain(owed, self._past):  # in each partition's order: the first that comes is the least
+            first.setdefault(past.partition, past.offset)
             if len(first) == len(self._positions):
                 break
         return {number: each.moved(first.get(number, self._upto[number])) for number, each in self._positions.items()}
