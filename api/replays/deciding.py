@@ -115,15 +115,17 @@ def decided(turn: Turn, *, now: datetime, catalogue: Catalogue = BUILT_IN) -> De
         return Decision(ItemState.SKIPPED, "the subscription was deleted")
     if not turn.subscription_enabled:
         return Decision(ItemState.HELD, "the subscription is disabled")
-    if (needless := _why_needless(logged, turn.asked_at, now)) is not None:
+    if (needless := _why_needless(logged, turn, now)) is not None:
         return Decision(ItemState.SKIPPED, needless)
     return _sent(turn, logged, turn.subscription_version, now, catalogue)
 
 
-def _why_needless(logged: Logged, asked_at: datetime, now: datetime) -> str | None:
+def _why_needless(logged: Logged, turn: Turn, now: datetime) -> str | None:
+    if logged.round > turn.replay_id:  # workers would drop our retries, and the log our outcome
+        return f"{logged.round} was asked for later and has sent it already"
     if is_being_sent(logged.state, logged.due_at, now=now):
         return "its own next attempt was due first"
-    was_attempted = logged.last_attempt_at is not None and logged.last_attempt_at > asked_at
+    was_attempted = logged.last_attempt_at is not None and logged.last_attempt_at > turn.asked_at
     return "it was delivered meanwhile" if was_attempted and logged.state == DeliveryState.SUCCESS else None
 
 
