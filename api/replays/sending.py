@@ -17,6 +17,7 @@ from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.event_types.own import catalogue_of_all_versions
+from api.projection.storable import LONGEST_TEXT, storable_text
 from api.replays.deciding import Decision, Logged, Turn, Version, decided, original_of
 from api.replays.tables import Transformation
 from producers.handover import LoopProducer
@@ -120,10 +121,15 @@ async def _mark(db: AsyncSession, decisions: Sequence[tuple[Turn, Decision]]) ->
         "replay_ids": [turn.replay_id for turn, _ in decisions],
         "delivery_ids": [turn.delivery_id for turn, _ in decisions],
         "states": [decision.state.value for _, decision in decisions],
-        "details": [decision.detail for _, decision in decisions],
+        "details": [_storable(decision.detail) for _, decision in decisions],
         "now": datetime.now(UTC),
     }
     await db.execute(_MARK, given)
+
+
+def _storable(detail: str | None) -> str | None:
+    """Return why, as PostgreSQL keeps it: it may name a field of another client's, which is called what it likes."""
+    return None if detail is None else storable_text(detail)[:LONGEST_TEXT]
 
 
 def _turn_of(row: Row[tuple[object, ...]]) -> Turn:

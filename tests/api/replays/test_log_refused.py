@@ -47,6 +47,11 @@ def replayed(bootstrap: str) -> Iterator[Consumer]:
 BROKEN: dict[str, tuple[dict[str, Any], str]] = {
     "a type that nobody defined": ({"type": "made.up"}, "unknown event type 'made.up'"),
     "data that does not fit": ({"data": b'{"id":"u","nope":1}'}, "user.created has no such field"),
+    "a name that PostgreSQL keeps no text of": (
+        {"data": b'{"id":"u","a\\u0000b":1}'},
+        "user.created has no such field",
+    ),
+    "a name as long as the event": ({"data": b'{"id":"u","' + b"x" * 500_000 + b'":1}'}, "/data/xxxx"),
     "data that is no object": ({"data": b"[]"}, "must be a JSON object"),
     "data that is no JSON": ({"data": b"{"}, "is not JSON"),
     # Its record is a megabyte, and its body, in which each number is written out, more than a topic takes.
