@@ -120,11 +120,14 @@ class LogReader:
 
     def _take(self, message: Message, organization: bytes, reading: Reading) -> None:
         number = cast(int, message.partition())
-        if (error := message.error()) is not None:
-            self._take_error(error, number, reading)
-            return
         end = self._ends.get(number)
         offset = cast(int, message.offset())
+        if (error := message.error()) is not None:
+            if error.code() != _EOF:
+                self._take_error(error, number)
+            elif end is None or offset >= end:  # before it, something stands that a transaction has not committed yet
+                reading.ended.add(number)
+            return
         if end is None or offset >= end:
             reading.ended.add(number)
             return
@@ -135,15 +138,12 @@ class LogReader:
         if past is not None:
             reading.events.append(past)
 
-    def _take_error(self, error: KafkaError, number: int, reading: Reading) -> None:
-        if error.code() == _EOF:
-            reading.ended.add(number)  # the end was in the log when it was fixed: all before it has been read
-        elif error.code() in _FORGOTTEN:
+    def _take_error(self, error: KafkaError, number: int) -> None:
+        if error.code() in _FORGOTTEN:
             raise LogForgot(f"partition {number}: {error.str()}")
-        elif error.fatal():
+        if error.fatal():
             raise KafkaException(error)
-        else:
-            self._warnings.say_error(error)
+        self._warnings.say_error(error)
 
     def _forget(self, ended: set[int]) -> None:
         if ended & set(self._ends):
