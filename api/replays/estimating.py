@@ -76,7 +76,7 @@ class _Scales:
         self._types: dict[str, Weighed] = {}
         self._stored = 0.0
         self._is_cut = False
-        self._looks_until = time.monotonic() + LONGEST_S
+        self._looked_s = 0.0
 
     async def weigh(self, number: int, stretch: Stretch, low: int) -> None:
         """Add a partition's stretch."""
@@ -87,9 +87,11 @@ class _Scales:
             query = _at_even_distances(query, stretch)
         rows = {row.id: row for row in (await self._db.execute(query)).scalars()} if events else {}
         for row in rows.values():
-            if time.monotonic() > self._looks_until:
+            if self._looked_s > LONGEST_S:
                 break
+            began = time.monotonic()
             await self._weigh(row)
+            self._looked_s += time.monotonic() - began
 
     def estimate(self) -> Estimate:
         """Return what all comes to."""

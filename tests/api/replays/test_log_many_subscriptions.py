@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 import pytest_asyncio
 
+from api.replays import estimating
 from api.replays.estimating import estimated
 from api.replays.log_bounds import bounds_of, by_time
 from api.replays.log_reading import PastEvent
@@ -81,6 +82,21 @@ async def test_an_estimate_lets_others_have_their_turn_between_any_two_events(
     watching.cancel()
     assert found.types["user.created"].sent == EVENTS * SUBSCRIPTIONS
     assert seen >= set(range(EVENTS))
+
+
+async def test_an_estimate_ends_after_a_while_and_says_so(
+    log: Log, events: EventLog, bootstrap: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(estimating, "LONGEST_S", 0.0)
+    await events.publish(EVENTS, key="one")
+    await subscribe(log)
+    bounds = await bounds_of({"bootstrap.servers": bootstrap}, None, None, topic=events.topic)
+    window = Window(organization_id=log.organization_id, since=None, until=None, event_types=None)
+    wanting = Counted(ReplayRow(organization_id=log.organization_id))
+    async with log.transaction() as db:
+        found = await estimated(db, window, by_time(bounds), bounds.low, wanting)
+    assert wanting.asked == 1
+    assert (round(found.types["user.created"].sent), found.is_estimate) == (EVENTS * SUBSCRIPTIONS, True)
 
 
 async def test_a_replay_holds_no_more_deliveries_than_it_makes_items_of_at_once(
