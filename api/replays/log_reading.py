@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, cast
@@ -21,7 +21,6 @@ from schemas.records import Event
 
 log = structlog.get_logger("api.replays")
 
-_ASK_TIMEOUT_S: Final = 5.0
 _POLL_S: Final = 0.1
 _CHUNK: Final = 200
 _MOST_LOOKED_AT: Final = 2000  # records in one reading, when hardly one of them is the organization's
@@ -77,13 +76,6 @@ class LogReader:
                 "log_level": 2,
             }
         )
-
-    def lows(self, numbers: Iterable[int]) -> dict[int, int]:
-        """Return the first offset that Kafka has of each partition; raises KafkaException."""
-        return {
-            number: self._consumer.get_watermark_offsets(TopicPartition(self._topic, number), timeout=_ASK_TIMEOUT_S)[0]
-            for number in numbers
-        }
 
     def begin(self, places: Mapping[int, tuple[int, int]]) -> None:
         """Read these partitions from an offset up to another, and no others."""

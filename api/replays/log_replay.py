@@ -17,6 +17,7 @@ import structlog
 
 from api.database import transaction_of
 from api.replays.bulk import Workshop, held
+from api.replays.log_bounds import LogMadeAnew, bounds_of, check_bounds
 from api.replays.log_reading import LogForgot, LogReader, PastEvent
 from api.replays.log_sending import Owed, leave_out, owed_by, queue, turns_of
 from api.replays.pacing import Pace
@@ -96,7 +97,10 @@ class LogReplay:
             return await self._give_up(NOBODY_LEFT)
         began = time.monotonic()
         if not (self._read or self._past):
-            self._past.extend(await self._events(replay))
+            try:
+                self._past.extend(await self._events(replay))
+            except LogMadeAnew as error:
+                return await self._give_up(str(error))
         await self._ask(wanting)
         if not self._read:
             took_s = time.monotonic() - began
@@ -177,10 +181,12 @@ class LogReplay:
 
     async def _open(self) -> None:
         """Look where Kafka's log begins today, and read on from there; what is before is read from PostgreSQL."""
+        bounds = await bounds_of(self._workshop.kafka, None, None, topic=self._workshop.events_topic)
+        open_ = {number: each for number, each in self._positions.items() if self._upto[number] < each.end}
+        check_bounds(bounds, open_)
+        lows = {number: bounds.low[number] for number in open_}
         reader = LogReader(self._workshop.kafka, self._workshop.events_topic)
         try:
-            open_ = {number: each for number, each in self._positions.items() if self._upto[number] < each.end}
-            lows = await asyncio.to_thread(reader.lows, open_)
             places = {number: (max(self._upto[number], lows[number]), each.end) for number, each in open_.items()}
             reader.begin({number: place for number, place in places.items() if place[0] < place[1]})
         except BaseException:
