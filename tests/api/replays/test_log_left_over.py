@@ -1,11 +1,15 @@
 """What was queued by a process that died, and nobody wants any more when its events are read again, is ended."""
 
 from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime
 
 import pytest
 import pytest_asyncio
 from confluent_kafka import Consumer
 
+from api.replays.choosing import Chosen
+from api.replays.filling import add_items
+from api.replays.log_sending import leave_out
 from schemas.topics import REPLAY, ROUNDS
 from tests.api.reading import ensure_topic, reading_from_now
 from tests.api.replays.log_events import EventLog, event_log
@@ -13,6 +17,8 @@ from tests.api.replays.logged import Log, log_of, minutes_ago
 from tests.api.replays.running import arrivals, outcomes, replay_when, running
 
 pytestmark = [pytest.mark.postgres, pytest.mark.kafka]
+
+NOW = datetime.now(UTC)
 
 
 @pytest_asyncio.fixture
@@ -92,3 +98,14 @@ async def test_what_changed_filters_leave_out_is_skipped_and_can_be_retried(
         await _ended(log, replay_id)
         again = await events.asked(since=minutes_ago(5), rate_per_s=1000.0)
         await replay_when(log, again, state="completed", total=0)
+
+
+async def test_what_went_out_before_the_kill_is_sent_and_what_was_sent_now_is_left_to_the_projection(log: Log) -> None:
+    subscription_id, replay_id = await log.subscription(), await log.replay()
+    out = await log.delivery(subscription_id, state="retrying", round=replay_id)
+    never, now = await log.delivery(subscription_id), await log.delivery(subscription_id)
+    async with log.transaction() as db:
+        await add_items(db, replay_id, [Chosen(each, subscription_id, "evt") for each in (out, never, now)], NOW)
+    async with log.transaction() as db:
+        assert await leave_out(db, replay_id, "why", just_sent=[now]) == 2
+    assert await log.items(replay_id) == {out: ("sent", None), never: ("skipped", "why"), now: ("queued", None)}

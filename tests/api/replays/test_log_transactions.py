@@ -9,7 +9,7 @@ import pytest_asyncio
 from confluent_kafka import Producer
 
 from api.replays.log_bounds import bounds_of, by_time
-from api.replays.log_reading import LogReader
+from api.replays.log_reading import LogReader, PastEvent
 from schemas.codec import encode
 from schemas.envelope import new_event
 from schemas.headers import event_headers
@@ -50,7 +50,7 @@ async def test_a_transaction_that_is_open_when_it_is_asked_for_is_waited_for(
     assert stretch.end == 4
     reader = LogReader(kafka, events.topic)
     reader.begin({number: (stretch.next, stretch.end)})
-    found = []
+    found: list[PastEvent] = []
     after = 10  # readings, once all is read that can be
     async with asyncio.timeout(60):
         while len(found) < 3 or (after := after - 1):
