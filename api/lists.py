@@ -63,7 +63,9 @@ def place_after(cursor: str | None) -> Place | None:
         return None
     microseconds, _, identifier = _text_of(cursor).partition(" ")
     try:
-        return Place(_EPOCH + int(microseconds) * _MICROSECOND, identifier)
+        at = _EPOCH + int(microseconds) * _MICROSECOND
+        _ = at + _MICROSECOND  # a list that goes back in time begins there
+        return Place(at, identifier)
     except (ValueError, OverflowError):
         raise _no_cursor() from None
 

@@ -11,6 +11,7 @@ import httpx
 
 from compose.refusals import ApiAway, refusal_of
 from compose.settings import ApiAddress
+from schemas.errors import InvalidInput
 
 Body = dict[str, Any]
 Params = Mapping[str, Any]
@@ -58,10 +59,14 @@ class Api:
         return self.ask("POST", path, body=given)
 
     def ask(self, method: str, path: str, *, params: Params | None = None, body: Params | None = None) -> Body:
-        """Return the JSON of a 2xx answer, {} when it has none; raises ApiAway and Refused."""
+        """Return the JSON of a 2xx answer, {} when it has none; raises ApiAway, Refused, InvalidInput."""
         given = {name: value for name, value in (params or {}).items() if value is not None}
         try:
-            answer = self._http.request(method, path, params=given, json=body)
+            request = self._http.build_request(method, path, params=given, json=body)
+        except ValueError:  # also UnicodeEncodeError
+            raise InvalidInput("nan, inf and lone surrogates are no JSON: nothing was asked") from None
+        try:
+            answer = self._http.send(request)
         except httpx.TimeoutException:
             raise ApiAway(f"the API at {self.url} did not answer in time: look at its log, or try again") from None
         except httpx.HTTPError as error:

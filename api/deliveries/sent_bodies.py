@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.deliveries.bodies import SHOWN_BYTES
 from api.deliveries.tables import AttemptRow, DeliveryRow, EventRow
-from api.event_types.own import catalogue_knowing
+from api.event_types.own import catalogue_of_all_versions
 from api.subscriptions.transformations import payloads_of
 from schemas.ids import OrganizationId
 from schemas.payloads import PayloadSource, payload_of
@@ -29,7 +29,7 @@ async def bodies_sent(db: AsyncSession, delivery: DeliveryRow, attempts: Sequenc
     if not shaped:
         return dict.fromkeys(versions, full)
     organization_id = OrganizationId(delivery.organization_id)
-    known = await catalogue_knowing(db, organization_id, delivery.event_type)
+    known = await catalogue_of_all_versions(db, [(organization_id, delivery.event_type)])
     source = PayloadSource.stored(full, known.get(delivery.event_type, organization_id))
     kept = await payloads_of(db, delivery.organization_id, delivery.subscription_id, shaped)
     made = {

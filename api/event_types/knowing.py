@@ -31,11 +31,11 @@ _HEARTBEAT_S: Final = 1.0  # a connection that a firewall forgot says nothing by
 _AWAY: Final = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)  # TimeoutError is an OSError
 Name = tuple[OrganizationId, str]
 _ON_ITS_WAY_S: Final = 0.05  # while a change is in the outbox, which the relay empties at once
-_KEYS: Final = (
-    "organization_id, name, revision, updated_at, "
+_IS_ON_ITS_WAY: Final = (
     "EXISTS (SELECT FROM outbox WHERE topic = 'hookline.event-types'"
     " AND key = convert_to(organization_id || '/' || name, 'UTF8')) AS is_on_its_way"
 )
+_KEYS: Final = f"organization_id, name, revision, updated_at, {_IS_ON_ITS_WAY}"
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"  # generic in its stubs only
 
@@ -133,10 +133,14 @@ class KnownEventTypes:
 
     async def _take(self, connection: Connection, names: Sequence[Name]) -> None:
         wanted = (
-            "SELECT * FROM event_types WHERE (organization_id, name) IN (SELECT * FROM unnest($1::text[], $2::text[]))"
+            f"SELECT *, {_IS_ON_ITS_WAY} FROM event_types"  # noqa: S608 - our own words
+            " WHERE (organization_id, name) IN (SELECT * FROM unnest($1::text[], $2::text[]))"
         )
         for row in await connection.fetch(wanted, [name[0] for name in names], [name[1] for name in names]):
             name = _name_of(row)
+            if row["is_on_its_way"]:  # it was changed since its key was read
+                self.catalogue.on_their_way.add(name)
+                continue
             self._forget(name)  # one that was deleted and defined again begins with version 1
             self.catalogue.put(_event_type_of(row))
             self._revisions[name] = _revision_of(row)

@@ -1,6 +1,6 @@
 """The event types that an organization defined, for the routes that show the catalogue. Every query takes its id."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -35,6 +35,15 @@ async def own_versions(db: AsyncSession, organization_id: OrganizationId, name: 
 def event_type_in(row: EventTypeRow) -> EventType:
     """Return the event type of a row, in its newest version and as it was written: without what was dropped."""
     return defined(replace(tables.definition_of(row), schema=row.schema))
+
+
+async def catalogue_of_all_versions(db: AsyncSession, names: Iterable[tuple[OrganizationId, str]]) -> Catalogue:
+    """Return a catalogue that has these own types, with what only earlier versions had: events of those are kept."""
+    found = Catalogue()
+    for organization_id, name in sorted(set(names)):
+        if BUILT_IN.get(name) is None and (row := await own_row(db, organization_id, name)) is not None:
+            found.put(defined(tables.definition_of(row)))
+    return found
 
 
 async def catalogue_knowing(db: AsyncSession, organization_id: OrganizationId, name: str) -> Catalogue:

@@ -15,6 +15,7 @@ from schemas.topics import EVENTS
 
 # A retry that is due this soon goes out before the workers could hear that another round takes over.
 DUE_WITHIN: Final = timedelta(seconds=1)
+LARGEST_BODY_BYTES: Final = 1024 * 1024  # as routing has it (processors/routing.py): half of what a topic takes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +53,8 @@ class Turn:
     """An item whose turn has come. `subscription_version` is None when the subscription was deleted.
 
     `original` is the version that the delivery had when it was first made, None when it had none (it was held without
-    a body) or nobody keeps it; `current` is the subscription's own.
+    a body) or nobody keeps it; `current` is the subscription's own. `refused` is why nothing was
+    logged: routing takes no such event.
     """
 
     replay_id: ReplayId
@@ -64,6 +66,7 @@ class Turn:
     original: Version | None
     current: Version
     wanted: Transformation
+    refused: str | None = None
 
     @property
     def version(self) -> Version:
@@ -105,22 +108,24 @@ def decided(turn: Turn, *, now: datetime, catalogue: Catalogue = BUILT_IN) -> De
     """Return what is done with an item; `catalogue` says which fields are masked."""
     logged = turn.logged
     if logged is None or logged.body is None:
-        return Decision(ItemState.SKIPPED, "the log does not keep the event any more")
+        return Decision(ItemState.SKIPPED, turn.refused or "the log does not keep the event any more")
     if logged.round == turn.replay_id:
         return Decision(ItemState.SENT)  # and the runner that sent it was killed before it could say so
     if turn.subscription_version is None:
         return Decision(ItemState.SKIPPED, "the subscription was deleted")
     if not turn.subscription_enabled:
         return Decision(ItemState.HELD, "the subscription is disabled")
-    if (needless := _why_needless(logged, turn.asked_at, now)) is not None:
+    if (needless := _why_needless(logged, turn, now)) is not None:
         return Decision(ItemState.SKIPPED, needless)
     return _sent(turn, logged, turn.subscription_version, now, catalogue)
 
 
-def _why_needless(logged: Logged, asked_at: datetime, now: datetime) -> str | None:
+def _why_needless(logged: Logged, turn: Turn, now: datetime) -> str | None:
+    if logged.round > turn.replay_id:  # workers would drop our retries, and the log our outcome
+        return f"{logged.round} was asked for later and has sent it already"
     if is_being_sent(logged.state, logged.due_at, now=now):
         return "its own next attempt was due first"
-    was_attempted = logged.last_attempt_at is not None and logged.last_attempt_at > asked_at
+    was_attempted = logged.last_attempt_at is not None and logged.last_attempt_at > turn.asked_at
     return "it was delivered meanwhile" if was_attempted and logged.state == DeliveryState.SUCCESS else None
 
 
@@ -130,6 +135,9 @@ def _sent(turn: Turn, logged: Logged, subscription_version: int, now: datetime, 
         body = payload_of(turn.version.payload).body(source, delivery_id=turn.delivery_id)
     except InvalidInput as error:
         return Decision(ItemState.SKIPPED, f"no body can be made of what the log keeps: {error}")
+    if len(body) > LARGEST_BODY_BYTES:  # which Kafka would refuse for ever
+        detail = f"its body has {len(body):,} bytes; at most {LARGEST_BODY_BYTES:,} are delivered"
+        return Decision(ItemState.SKIPPED, detail)
     delivery = _delivery_of(turn, logged, body, subscription_version, now)
     return Decision(ItemState.SENT, delivery=delivery, takes_over=logged.state == DeliveryState.RETRYING)
 

@@ -49,7 +49,11 @@ async def filled(db: AsyncSession, replay: ReplayRow, *, now: datetime) -> bool:
 
 
 async def add_items(db: AsyncSession, replay_id: str, chosen: Sequence[Chosen], now: datetime) -> None:
-    """Queue deliveries; one that is under way in another replay becomes `skipped`, one that is here already stays."""
+    """Queue deliveries; one that is under way in another replay becomes `skipped`, one that is here already stays.
+
+    In the order of their ids, whatever the order given: of two replays one waits for the other, never each for each.
+    """
+    chosen = sorted(chosen, key=lambda each: each.id)
     queued = {row[0] for row in await db.execute(_QUEUE, {"replay_id": replay_id, **_columns_of(chosen)})}
     others = [each for each in chosen if each.id not in queued]
     if others:

@@ -11,6 +11,7 @@ from api.replays.tables import ReplayRow
 from api.requests import JsonBody
 from schemas.errors import InvalidInput
 
+_LONGEST_S: Final = 1e13  # 300,000 years: a rate may be so small that JSON and Python have no number for it
 _NUMBER: Final = re.compile(r"0|[1-9][0-9]{0,8}", re.ASCII)
 
 
@@ -101,7 +102,7 @@ def shown_estimate(estimate: Estimate, *, rate_per_s: float) -> LogEstimate:
         held=round(sum(each.held for each in types.values())),
         events=events,
         size_bytes=round(sum(each.size_bytes for each in types.values())),
-        seconds=round(count / rate_per_s, 1),
+        seconds=round(min(count / rate_per_s, _LONGEST_S), 1),
         by_type=[
             TypeEstimate(type=name, events=round(each.events), count=round(each.sent)) for name, each in types.items()
         ],

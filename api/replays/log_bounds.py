@@ -16,6 +16,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined] # re-exported 
 
 from api.errors import Unavailable
 from api.replays.positions import Positions, Stretch
+from schemas.errors import HooklineError
 from schemas.headers import microseconds_of
 from schemas.topics import EVENTS
 
@@ -29,6 +30,16 @@ class LogAway(Unavailable):
 
     def __init__(self) -> None:
         super().__init__("Kafka does not answer: without it nobody knows where the log ends; nothing was begun")
+
+
+class LogMadeAnew(HooklineError):
+    """The log ends before what is to be read: these are no offsets of it any more."""
+
+    def __init__(self, number: int, end: int) -> None:
+        super().__init__(
+            f"partition {number} of hookline.events ends before offset {end:,}: the topic was made anew;"
+            " what was delivered from it can be replayed as deliveries"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +59,13 @@ async def bounds_of(
         return await asyncio.wait_for(asyncio.to_thread(_asked, kafka, since, until, topic), _WITHIN_S + 1)
     except (KafkaException, TimeoutError, OSError) as error:
         raise LogAway from error
+
+
+def check_bounds(bounds: LogBounds, positions: Positions) -> None:
+    """Raise LogMadeAnew unless the log is as long as it was when positions in it were fixed; it never gets shorter."""
+    for number, stretch in positions.items():
+        if not stretch.is_done and bounds.end.get(number, 0) < stretch.end:
+            raise LogMadeAnew(number, stretch.end)
 
 
 def by_time(bounds: LogBounds) -> Positions:

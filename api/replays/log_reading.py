@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, cast
@@ -21,7 +21,6 @@ from schemas.records import Event
 
 log = structlog.get_logger("api.replays")
 
-_ASK_TIMEOUT_S: Final = 5.0
 _POLL_S: Final = 0.1
 _CHUNK: Final = 200
 _MOST_LOOKED_AT: Final = 2000  # records in one reading, when hardly one of them is the organization's
@@ -78,13 +77,6 @@ class LogReader:
             }
         )
 
-    def lows(self, numbers: Iterable[int]) -> dict[int, int]:
-        """Return the first offset that Kafka has of each partition; raises KafkaException."""
-        return {
-            number: self._consumer.get_watermark_offsets(TopicPartition(self._topic, number), timeout=_ASK_TIMEOUT_S)[0]
-            for number in numbers
-        }
-
     def begin(self, places: Mapping[int, tuple[int, int]]) -> None:
         """Read these partitions from an offset up to another, and no others."""
         self._ends = {number: end for number, (_, end) in places.items()}
@@ -120,11 +112,14 @@ class LogReader:
 
     def _take(self, message: Message, organization: bytes, reading: Reading) -> None:
         number = cast(int, message.partition())
-        if (error := message.error()) is not None:
-            self._take_error(error, number, reading)
-            return
         end = self._ends.get(number)
         offset = cast(int, message.offset())
+        if (error := message.error()) is not None:
+            if error.code() != _EOF:
+                self._take_error(error, number)
+            elif end is None or offset >= end:  # before it, something stands that a transaction has not committed yet
+                reading.ended.add(number)
+            return
         if end is None or offset >= end:
             reading.ended.add(number)
             return
@@ -135,15 +130,12 @@ class LogReader:
         if past is not None:
             reading.events.append(past)
 
-    def _take_error(self, error: KafkaError, number: int, reading: Reading) -> None:
-        if error.code() == _EOF:
-            reading.ended.add(number)  # the end was in the log when it was fixed: all before it has been read
-        elif error.code() in _FORGOTTEN:
+    def _take_error(self, error: KafkaError, number: int) -> None:
+        if error.code() in _FORGOTTEN:
             raise LogForgot(f"partition {number}: {error.str()}")
-        elif error.fatal():
+        if error.fatal():
             raise KafkaException(error)
-        else:
-            self._warnings.say_error(error)
+        self._warnings.say_error(error)
 
     def _forget(self, ended: set[int]) -> None:
         if ended & set(self._ends):

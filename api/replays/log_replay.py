@@ -17,8 +17,9 @@ import structlog
 
 from api.database import transaction_of
 from api.replays.bulk import Workshop, held
+from api.replays.log_bounds import LogMadeAnew, bounds_of, check_bounds
 from api.replays.log_reading import LogForgot, LogReader, PastEvent
-from api.replays.log_sending import Owed, owed_by, queue, turns_of
+from api.replays.log_sending import Owed, leave_out, owed_by, queue, turns_of
 from api.replays.pacing import Pace
 from api.replays.perseverance import waited
 from api.replays.positions import Positions, Stretch, kept_of, offsets_read, positions_in
@@ -35,6 +36,7 @@ _CLIENT_KEPT_S: Final = 10.0  # while nothing is read; slow replays of many orga
 _NOTE_EVERY_S: Final = 1.0  # how far it came, where nothing is to be sent
 _LOOKING_SHARE: Final = 0.5  # of the time, at most, through what is not the organization's
 NOBODY_LEFT: Final = "the subscription was deleted"
+WANTED_NO_MORE: Final = "its subscription does not want it any more, or the log has it no more"
 
 
 class LogReplay:
@@ -50,6 +52,7 @@ class LogReplay:
         self._forgotten: Positions = {}  # what Kafka does not have: stretches that end where its log begins
         self._positions: Positions = {}
         self._upto: dict[int, int] = {}  # read up to there
+        self._past: deque[PastEvent] = deque()  # and nobody was asked who wants it
         self._read: list[Owed] = []  # and not items yet
         self._ready: deque[Owed] = deque()
         self._noted_at = 0.0
@@ -61,7 +64,7 @@ class LogReplay:
         if self._pace is not None and (wait_s := self._pace.wait_s(time.monotonic())) > 0:
             await waited(self._workshop.stopped, wait_s)
             return False
-        if not self._ready and (self._read or not self._is_read()):
+        if not (self._ready or self._is_all_ready()):
             return await self._fill()
         return await self._send()
 
@@ -92,13 +95,16 @@ class LogReplay:
             await wanting.refresh(db)
         if wanting.is_nobody_left:
             return await self._give_up(NOBODY_LEFT)
+        began = time.monotonic()
+        if not (self._read or self._past):
+            try:
+                self._past.extend(await self._events(replay))
+            except LogMadeAnew as error:
+                return await self._give_up(str(error))
+        await self._ask(wanting)
         if not self._read:
-            began = time.monotonic()
-            events = await self._events(replay)
-            self._read = [owed for past in events for owed in owed_by(past, wanting)]
-            if not self._read:
-                took_s = time.monotonic() - began
-                await waited(self._workshop.stopped, took_s * (1 / _LOOKING_SHARE - 1))
+            took_s = time.monotonic() - began
+            await waited(self._workshop.stopped, took_s * (1 / _LOOKING_SHARE - 1))
         async with self._workshop.room, transaction_of(self._workshop.engine) as db:
             held_replay = await held(db, self._id)
             if held_replay is None or held_replay.state not in SENDING:
@@ -113,6 +119,13 @@ class LogReplay:
             await asyncio.to_thread(self.close)
         return False
 
+    async def _ask(self, wanting: Wanting) -> None:
+        """Make of past events what is owed, no more at once than becomes items: a thousand may want each of them."""
+        while self._past and len(self._read) < _ITEMS_AT_ONCE:
+            self._read += owed_by(self._past[0], wanting)
+            self._past.popleft()
+            await asyncio.sleep(0)
+
     async def _send(self) -> bool:
         async with self._workshop.room, transaction_of(self._workshop.engine) as db:
             replay = await held(db, self._id)
@@ -126,7 +139,8 @@ class LogReplay:
             count = await sent_turns(db, self._workshop.producer, turns, over_s=over_s)
             positions = self._positions_before(islice(self._ready, len(batch), None))
             self._note(replay, positions)
-            if is_done := len(batch) == len(self._ready) and not self._read and self._is_read():
+            if is_done := len(batch) == len(self._ready) and self._is_all_ready():
+                await leave_out(db, self._id, WANTED_NO_MORE, just_sent=[each.delivery_id for each in batch])
                 replay.state = ReplayState.FINISHING
         for _ in batch:
             self._ready.popleft()
@@ -139,6 +153,7 @@ class LogReplay:
         async with self._workshop.room, transaction_of(self._workshop.engine) as db:
             replay = await held(db, self._id)
             if replay is not None and replay.state in SENDING:
+                await leave_out(db, self._id, why)
                 replay.error, replay.state = why, ReplayState.FINISHING
                 log.warning("replay.ended_early", replay_id=self._id, why=why)
         return True
@@ -166,10 +181,12 @@ class LogReplay:
 
     async def _open(self) -> None:
         """Look where Kafka's log begins today, and read on from there; what is before is read from PostgreSQL."""
+        bounds = await bounds_of(self._workshop.kafka, None, None, topic=self._workshop.events_topic)
+        open_ = {number: each for number, each in self._positions.items() if self._upto[number] < each.end}
+        check_bounds(bounds, open_)
+        lows = {number: bounds.low[number] for number in open_}
         reader = LogReader(self._workshop.kafka, self._workshop.events_topic)
         try:
-            open_ = {number: each for number, each in self._positions.items() if self._upto[number] < each.end}
-            lows = await asyncio.to_thread(reader.lows, open_)
             places = {number: (max(self._upto[number], lows[number]), each.end) for number, each in open_.items()}
             reader.begin({number: place for number, place in places.items() if place[0] < place[1]})
         except BaseException:
@@ -191,14 +208,16 @@ class LogReplay:
         self._upto[number] = found[-1].offset + 1 if len(found) == MOST_AT_ONCE else stretch.end
         return found
 
-    def _is_read(self) -> bool:
-        return all(self._upto[number] >= each.end for number, each in self._positions.items())
+    def _is_all_ready(self) -> bool:
+        is_read = all(self._upto[number] >= each.end for number, each in self._positions.items())
+        return is_read and not (self._read or self._past)
 
     def _positions_before(self, left: Iterable[Owed]) -> Positions:
         """Return the positions when all is done but what is left of what was read."""
         first: dict[int, int] = {}
-        for owed in chain(left, self._read):  # in each partition's order: the first that comes is the least
-            first.setdefault(owed.past.partition, owed.past.offset)
+        owed = (each.past for each in chain(left, self._read))
+        for past in chain(owed, self._past):  # in each partition's order: the first that comes is the least
+            first.setdefault(past.partition, past.offset)
             if len(first) == len(self._positions):
                 break
         return {number: each.moved(first.get(number, self._upto[number])) for number, each in self._positions.items()}

@@ -2,25 +2,25 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final, cast
 
-import structlog
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from api.event_types.own import catalogue_of_all_versions
 from api.replays.choosing import Chosen
 from api.replays.deciding import Logged, Turn, Version, original_of
 from api.replays.filling import add_items
 from api.replays.log_reading import PastEvent
+from api.replays.refusing import check_routed
 from api.replays.shaping import full_body_of
 from api.replays.tables import ReplayRow, Transformation
 from api.replays.wanting import Wanting
+from schemas.catalogue import Catalogue
 from schemas.errors import InvalidInput
 from schemas.ids import DeliveryId, ReplayId, delivery_id_of, made_at
 from schemas.records import FIRST_ROUND, Subscription
-
-log = structlog.get_logger("api.replays")
 
 _NEW: Final = "new"  # of a delivery that the log does not have: nothing is under way, nothing was sent
 
@@ -38,6 +38,25 @@ LEFT JOIN deliveries d ON d.id = w.delivery_id AND d.at = w.at
 LEFT JOIN subscriptions s ON s.id = w.subscription_id AND s.organization_id = :organization_id
 LEFT JOIN transformations t ON t.subscription_id = w.subscription_id AND t.version = d.transformation_version
     AND t.organization_id = :organization_id
+""")
+
+# Whoever holds one of them is the projection: it has read the outcome and ends the item.
+_QUEUED: Final = text("""
+SELECT delivery_id FROM replay_items
+WHERE replay_id = :replay_id AND state = 'queued' AND delivery_id <> ALL(CAST(:just_sent AS text[]))
+ORDER BY delivery_id FOR UPDATE SKIP LOCKED
+""")
+_LEAVE_OUT: Final = text("""
+UPDATE replay_items i SET state = CASE WHEN w.is_sent THEN 'sent' ELSE 'skipped' END,
+    detail = CASE WHEN NOT w.is_sent THEN CAST(:why AS text) END,
+    sent_at = CASE WHEN w.is_sent THEN CAST(:now AS timestamptz) END,
+    finished_at = CASE WHEN NOT w.is_sent THEN CAST(:now AS timestamptz) END
+FROM (
+    SELECT given.delivery_id, coalesce(d.round = CAST(:replay_id AS text), false) AS is_sent
+    FROM unnest(CAST(:delivery_ids AS text[]), CAST(:ats AS timestamptz[])) AS given (delivery_id, at)
+    LEFT JOIN deliveries d ON d.id = given.delivery_id AND d.at = given.at
+) w
+WHERE i.replay_id = CAST(:replay_id AS text) AND i.delivery_id = w.delivery_id
 """)
 
 
@@ -74,34 +93,54 @@ async def turns_of(db: AsyncSession, replay: ReplayRow, owed: Sequence[Owed]) ->
         "subscription_ids": [each.subscription.id for each in owed],
     }
     standing = {row.delivery_id: row for row in await db.execute(_STANDING, given)}
+    known = await catalogue_of_all_versions(
+        db, [(each.past.event.organization_id, each.past.event.type) for each in owed]
+    )
     turns: dict[str, Turn] = {}
     for each in owed:
         if each.delivery_id in standing and each.delivery_id not in turns:
-            turns[each.delivery_id] = _turn_of(replay, each, standing[each.delivery_id])
+            turns[each.delivery_id] = _turn_of(replay, each, standing[each.delivery_id], known)
     return list(turns.values())
 
 
-def _turn_of(replay: ReplayRow, owed: Owed, row: Row[Any]) -> Turn:
+async def leave_out(db: AsyncSession, replay_id: str, why: str, *, just_sent: Sequence[str] = ()) -> int:
+    """End the items of a replay that has read all and left them queued; return how many.
+
+    A process that was killed had queued them; read again, their events led to them no more. One that went out before
+    the kill is `sent`. `just_sent` were sent in this transaction: the projection may have them, and ends them.
+    """
+    found = await db.execute(_QUEUED, {"replay_id": replay_id, "just_sent": list(just_sent)})
+    delivery_ids = [row.delivery_id for row in found]
+    if delivery_ids:
+        ats = [made_at(each) for each in delivery_ids]
+        given = {"replay_id": replay_id, "delivery_ids": delivery_ids, "ats": ats, "why": why}
+        await db.execute(_LEAVE_OUT, {**given, "now": datetime.now(UTC)})
+    return len(delivery_ids)
+
+
+def _turn_of(replay: ReplayRow, owed: Owed, row: Row[Any], catalogue: Catalogue) -> Turn:
+    logged, refused = None, None
+    try:
+        check_routed(owed.past, catalogue)
+        logged = _logged(owed, row, full_body_of(owed.past))
+    except InvalidInput as error:  # another client's: routing put it into the quarantine
+        refused = f"it was quarantined: {error}"
     return Turn(
         replay_id=ReplayId(replay.id),
         delivery_id=owed.delivery_id,
         asked_at=replay.created_at,
-        logged=_logged(owed, row),
+        logged=logged,
         subscription_version=cast(int | None, row.subscription_version),
         subscription_enabled=bool(row.subscription_enabled),
         original=original_of(row.transformation_version, row.original_version, row.original_payload),
         current=Version(row.current_version or 0, row.current_payload),
         wanted=Transformation(replay.payload),
+        refused=refused,
     )
 
 
-def _logged(owed: Owed, row: Row[Any]) -> Logged | None:
+def _logged(owed: Owed, row: Row[Any], body: bytes) -> Logged:
     past, event = owed.past, owed.past.event
-    try:
-        body = full_body_of(past)
-    except InvalidInput as error:  # another client's: routing put it into the quarantine
-        log.warning("replay.no_body", event_id=event.id, error=str(error))
-        return None
     return Logged(
         organization_id=event.organization_id,
         subscription_id=owed.subscription.id,

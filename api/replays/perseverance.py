@@ -9,6 +9,7 @@ import structlog
 from confluent_kafka import KafkaException
 
 from api.database import DatabaseAway
+from api.replays.log_bounds import LogAway
 from producers.errors import ProducingError
 
 log = structlog.get_logger("api.replays")
@@ -47,4 +48,4 @@ async def waited(event: asyncio.Event, seconds: float) -> None:
 def _culprit(error: Exception) -> str:
     if isinstance(error, DatabaseAway):
         return "postgresql"
-    return "kafka" if isinstance(error, ProducingError | KafkaException) else "us"
+    return "kafka" if isinstance(error, ProducingError | KafkaException | LogAway) else "us"

@@ -16,12 +16,12 @@ from typing import Final, cast
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api.event_types.own import own_type
+from api.event_types.own import catalogue_of_all_versions
+from api.projection.storable import LONGEST_TEXT, storable_text
 from api.replays.deciding import Decision, Logged, Turn, Version, decided, original_of
 from api.replays.tables import Transformation
 from producers.handover import LoopProducer
 from producers.records import Outgoing
-from schemas.catalogue import Catalogue
 from schemas.codec import encode
 from schemas.headers import delivery_headers
 from schemas.ids import DeliveryId, EventId, OrganizationId, ReplayId, SubscriptionId, made_at
@@ -85,7 +85,8 @@ async def sent(db: AsyncSession, producer: LoopProducer, items: Sequence[Queued]
 async def sent_turns(db: AsyncSession, producer: LoopProducer, turns: Sequence[Turn], *, over_s: float = 0.0) -> int:
     """Do the same with what is decided about already."""
     now = datetime.now(UTC)
-    known = await _catalogue_of(db, turns)
+    logged = [turn.logged for turn in turns if turn.logged is not None]
+    known = await catalogue_of_all_versions(db, [(each.organization_id, each.event_type) for each in logged])
     decisions = [(turn, decided(turn, now=now, catalogue=known)) for turn in turns]
     deliveries = [decision.delivery for _, decision in decisions if decision.delivery is not None]
     overtaking = [decision.delivery for _, decision in decisions if decision.delivery and decision.takes_over]
@@ -93,16 +94,6 @@ async def sent_turns(db: AsyncSession, producer: LoopProducer, turns: Sequence[T
     await _send_evenly(producer, [_delivery_record(delivery) for delivery in deliveries], over_s)
     await _mark(db, decisions)
     return len(deliveries)
-
-
-async def _catalogue_of(db: AsyncSession, turns: Sequence[Turn]) -> Catalogue:
-    """Return a catalogue with the organizations' own types that turns are of, and what is marked in them."""
-    known = Catalogue()
-    names = {(turn.logged.organization_id, turn.logged.event_type) for turn in turns if turn.logged is not None}
-    for organization_id, name in sorted(names):
-        if known.get(name) is None and (own := await own_type(db, organization_id, name)) is not None:
-            known.put(own)
-    return known
 
 
 async def _send_evenly(producer: LoopProducer, records: Sequence[Outgoing], over_s: float) -> None:
@@ -130,10 +121,15 @@ async def _mark(db: AsyncSession, decisions: Sequence[tuple[Turn, Decision]]) ->
         "replay_ids": [turn.replay_id for turn, _ in decisions],
         "delivery_ids": [turn.delivery_id for turn, _ in decisions],
         "states": [decision.state.value for _, decision in decisions],
-        "details": [decision.detail for _, decision in decisions],
+        "details": [_storable(decision.detail) for _, decision in decisions],
         "now": datetime.now(UTC),
     }
     await db.execute(_MARK, given)
+
+
+def _storable(detail: str | None) -> str | None:
+    """Return why, as PostgreSQL keeps it: it may name a field of another client's, which is called what it likes."""
+    return None if detail is None else storable_text(detail)[:LONGEST_TEXT]
 
 
 def _turn_of(row: Row[tuple[object, ...]]) -> Turn:

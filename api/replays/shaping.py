@@ -26,15 +26,16 @@ def passes(context: EventContext, filters: str | None) -> bool:
 
 def full_body_of(past: PastEvent) -> bytes:
     """Return an event's full body, of which deciding.py makes what is sent; raises InvalidInput as `body_for` does."""
-    return _source_of(past).full
+    return source_of(past).full
 
 
-def body_for(past: PastEvent, subscription: Subscription, delivery_id: DeliveryId) -> bytes:
+def body_for(source: PayloadSource, subscription: Subscription, delivery_id: DeliveryId) -> bytes:
     """Return the bytes that a subscription would get today; raises InvalidInput when the event is no JSON object."""
-    return payload_of(subscription.payload).body(_source_of(past), delivery_id=delivery_id)
+    return payload_of(subscription.payload).body(source, delivery_id=delivery_id)
 
 
-def _source_of(past: PastEvent) -> PayloadSource:
+def source_of(past: PastEvent) -> PayloadSource:
+    """Return what an event's bodies are made of, parsed once for all of them."""
     event_type = BUILT_IN.get(past.event.type, past.event.organization_id)
     if past.body is None:
         return PayloadSource.of(past.event, event_type)

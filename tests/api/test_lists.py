@@ -5,7 +5,7 @@ import base64
 import pytest
 
 from api.errors import InvalidRequest
-from api.lists import id_after, page_of
+from api.lists import id_after, page_of, place_after
 
 
 def test_a_page_that_is_not_the_last_one_leads_to_the_next() -> None:
@@ -30,3 +30,9 @@ def test_what_is_no_cursor_is_refused(cursor: str) -> None:
     with pytest.raises(InvalidRequest) as refused:
         id_after(cursor)
     assert refused.value.flaws[0].parameter == "cursor"
+
+
+@pytest.mark.parametrize("written", ["253402300799999999 x", "-62135596800000001 x", "9" * 30 + " x", "one x", ""])
+def test_a_moment_that_no_list_has_is_refused(written: str) -> None:
+    with pytest.raises(InvalidRequest):  # the first is the calendar's last moment: nothing comes after it
+        place_after(base64.urlsafe_b64encode(written.encode()).decode())

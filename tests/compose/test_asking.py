@@ -161,3 +161,12 @@ def test_json_of_nothing_is_an_empty_array(standin_api: StandIn) -> None:
     standin_api.answers["GET /replays"] = listed()
     assert hookline("replays", "list", "--json", **standin_api.env).out == "[]\n"
     assert hookline("replays", "list", **standin_api.env).err == "none\n"
+
+
+@pytest.mark.parametrize(
+    "option", [["--rate", "nan"], ["--rate", "inf"], ["--filters", "[NaN]"], ["--filters", '["\\ud800"]']]
+)
+def test_what_is_no_json_is_said_and_not_sent(option: list[str], standin_api: StandIn) -> None:
+    ran = hookline("replay", "--source", "log", "--since", "1h", *option, **standin_api.env)
+    assert (ran.code, standin_api.asked) == (1, [])
+    assert ran.err == "hookline: nan, inf and lone surrogates are no JSON: nothing was asked\n"

@@ -1,8 +1,9 @@
 """Each API process knows organizations' own event types, as PostgreSQL has them."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from typing import Any, cast
 
 import asyncpg
 import httpx
@@ -84,6 +85,42 @@ async def test_a_change_counts_once_kafka_has_it(api: httpx.AsyncClient, shared_
         await relay(shared_url)
         await until(lambda: known.catalogue.of(made["name"], organization).version == 2)
         assert not known.catalogue.on_their_way
+
+
+class Interrupted:
+    """A connection; after its first query something else happens before the next."""
+
+    def __init__(self, connection: "asyncpg.Connection[asyncpg.Record]", then: Callable[[], Awaitable[object]]) -> None:
+        self._connection = connection
+        self._then: Callable[[], Awaitable[object]] | None = then
+
+    async def fetch(self, *asked: Any) -> list[asyncpg.Record]:
+        found = await self._connection.fetch(*asked)
+        then, self._then = self._then, None
+        if then is not None:
+            await then()
+        return found
+
+
+async def test_a_change_between_two_queries_does_not_count_either(api: httpx.AsyncClient, shared_url: str) -> None:
+    organization = api.headers["Hookline-Organization"]
+    made = await define(api, schema=schema(STRING))
+    await relay(shared_url)
+    known = KnownEventTypes(shared_url)
+    known.catalogue.is_loaded = True
+    connection = await asyncpg.connect(shared_url)
+
+    async def patch() -> None:
+        answer = await api.patch(f"{PATH}/{made['name']}", json={"schema": schema(STRING, CARRIER)})
+        assert answer.status_code == 200
+
+    await known._read(cast(Any, Interrupted(connection, patch)), [organization])
+    with pytest.raises(Unavailable, match="on its way to the workers"):
+        known.catalogue.of(made["name"], organization)
+    await relay(shared_url)
+    await known._read(connection, [organization])
+    assert known.catalogue.of(made["name"], organization).version == 2
+    await connection.close()
 
 
 async def test_a_broken_connection_loses_nothing(api: httpx.AsyncClient, shared_url: str) -> None:

@@ -1,7 +1,7 @@
 """A log of events of a test's own: on a topic of its own, and as the projection stores it."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -44,11 +44,11 @@ class EventLog:
         self.topic = topic
         self._log = log
         self._kafka: dict[str, Any] = {"bootstrap.servers": bootstrap}
-        self._producer = Producer(self._kafka)
+        self._producer = Producer({**self._kafka, "message.max.bytes": 2 * 1024 * 1024})
 
     async def publish(self, count: int, *, store: bool = True, **fields: Any) -> list[Published]:
         """Publish events, of three keys in turn unless `fields` say otherwise, and store their bodies."""
-        published: list[Published] = []
+        events = []
         for number in range(count):
             given = {
                 "type": "user.created",
@@ -56,7 +56,13 @@ class EventLog:
                 "data": {"id": str(number)},
                 "key": f"k{number % 3}",
             }
-            event = new_event(**{**given, **fields})
+            events.append(new_event(**{**given, **fields}))
+        return await self.write(events, store=store)
+
+    async def write(self, events: Sequence[Event], *, store: bool = True) -> list[Published]:
+        """Write events as they are, whether anybody would have taken them or not."""
+        published: list[Published] = []
+        for event in events:
 
             def taken(error: object, message: Any, event: Event = event) -> None:
                 assert error is None

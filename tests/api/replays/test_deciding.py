@@ -127,6 +127,8 @@ def test_what_no_body_can_be_made_of_is_skipped() -> None:
         ({"state": "retrying", "due_at": SOON}, {}, "skipped", "due first"),
         ({"state": "pending"}, {}, "skipped", "due first"),
         ({"state": "success", "last_attempt_at": NOW}, {}, "skipped", "delivered meanwhile"),
+        # Asked for later and through before: workers and the log go by the latest round alone.
+        ({"state": "failed", "round": "rpl_3"}, {}, "skipped", "rpl_3 was asked for later and has sent it"),
     ],
 )
 def test_it_is_not_sent(logged: dict[str, object] | None, others: dict[str, object], state: str, detail: str) -> None:

@@ -159,6 +159,21 @@ async def test_disabled_ones_are_held_and_a_deleted_one_ends_the_replay(
     assert (row["error"], row["total"]) == ("the subscription was deleted", 0)
 
 
+async def test_a_log_that_was_made_anew_ends_the_replay(
+    log: Log, events: EventLog, upgraded_url: str, bootstrap: str, replayed: Consumer
+) -> None:
+    published = await events.publish(5, key="one")
+    await log.subscription()
+    number = str(published[0].partition)
+    async with running(upgraded_url, bootstrap, events_topic=events.topic):
+        beyond = await events.asked(positions={number: [100, 100, 200, 0]}, log_total=100, log_read=0)
+        row = await replay_when(log, beyond, state="completed", total=0)
+        assert "was made anew" in row["error"]
+        shorter = await events.asked(positions={number: [0, 2, 200, 0]}, log_total=200, log_read=2)
+        row = await replay_when(log, shorter, state="completed", total=0)
+        assert "was made anew" in row["error"]
+
+
 async def test_a_paused_replay_sends_nothing_until_it_is_resumed(
     log: Log, events: EventLog, upgraded_url: str, bootstrap: str, replayed: Consumer
 ) -> None:
