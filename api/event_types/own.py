@@ -9,6 +9,7 @@ from api.event_types import tables
 from api.event_types.tables import EventTypeRow
 from schemas.catalogue import BUILT_IN, Catalogue, EventType, EventTypeState, defined
 from schemas.ids import OrganizationId
+from schemas.marks import Sensitivity
 
 
 async def own_types(db: AsyncSession, organization_id: OrganizationId) -> Sequence[EventType]:
@@ -42,6 +43,15 @@ async def catalogue_of_all_versions(db: AsyncSession, names: Iterable[tuple[Orga
     found = Catalogue()
     for organization_id, name in sorted(set(names)):
         if BUILT_IN.get(name) is None and (row := await own_row(db, organization_id, name)) is not None:
+            found.put(defined(tables.definition_of(row)))
+    return found
+
+
+async def catalogue_of_secrets(db: AsyncSession, organization_id: OrganizationId) -> Catalogue:
+    """Return a catalogue that has the organization's own types that mark something secret, in whatever version."""
+    found = Catalogue()
+    for row in await tables.event_types_of(db, organization_id):
+        if f'"{Sensitivity.SECRET}"' in row.accepts:
             found.put(defined(tables.definition_of(row)))
     return found
 

@@ -8,11 +8,14 @@ import orjson
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from api.event_types.own import catalogue_of_secrets
 from api.replays.log_reading import PastEvent
 from api.replays.shaping import passes
 from api.replays.tables import ReplayRow
 from api.subscriptions.tables import SubscriptionRow, record_of
+from schemas.catalogue import BUILT_IN
 from schemas.filters import EventContext
+from schemas.ids import OrganizationId
 from schemas.patterns import matches, patterns_taking
 from schemas.records import Subscription
 
@@ -30,6 +33,7 @@ class Wanting:
         self._event_types = replay.event_types
         self._filters = replay.filters
         self._by_pattern: dict[str, list[Subscription]] = {}
+        self._known = BUILT_IN
         self._read_at = -_READ_AGAIN_AFTER_S
         self.is_nobody_left = False
         """Whether the one subscription that was named has been deleted."""
@@ -43,6 +47,8 @@ class Wanting:
             wanted = wanted.where(SubscriptionRow.id == self._subscription_id)
         found = [record_of(row) for row in (await db.execute(wanted)).scalars()]
         self.put(found)
+        if self._filters is not None or any(each.filters is not None for each in found):
+            self._known = await catalogue_of_secrets(db, OrganizationId(self._organization_id))
         self._read_at = time.monotonic()
 
     def put(self, subscriptions: Sequence[Subscription]) -> None:
@@ -59,7 +65,8 @@ class Wanting:
         if types is not None and not any(matches(pattern, past.event.type) for pattern in types):
             return []
         those = self.wanting_type(past.event.type)
-        context = EventContext.of(past.event)
+        event = past.event  # another client's may hold what its type marks secret: no filter sees that
+        context = EventContext.of(event, self._known.get(event.type, event.organization_id))
         if not (those and passes(context, self._filters)):
             return []
         about = _subject_of(past)

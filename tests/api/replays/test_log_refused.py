@@ -10,10 +10,14 @@ import pytest
 import pytest_asyncio
 from confluent_kafka import Consumer
 
+from api.credentials import Caller, CredentialKind
 from api.event_types import changes
 from api.event_types.tables import event_type_to_change
 from api.event_types.writing_bodies import EventTypePatch, NewEventType
 from api.organizations.tables import OrganizationRow
+from api.replays.log_reading import PastEvent
+from api.replays.tables import ReplayRow
+from api.replays.wanting import Wanting
 from schemas.envelope import new_event
 from schemas.ids import OrganizationId
 from schemas.topics import REPLAY, ROUNDS
@@ -90,6 +94,9 @@ async def test_fields_of_an_earlier_version_are_masked_as_ever(
     log: Log, events: EventLog, upgraded_url: str, bootstrap: str, replayed: Consumer
 ) -> None:
     organization = OrganizationId(log.organization_id)
+    caller = Caller(
+        organization_id=organization, name="n", kind=CredentialKind.API_TOKEN, id="i", permissions=frozenset()
+    )
     order = {"name": "order_id", "type": "string"}
     pin = {"name": "pin", "type": ["null", "string"], "default": None, "sensitivity": "secret"}
     phone = {**pin, "name": "phone", "sensitivity": "personal"}
@@ -103,11 +110,11 @@ async def test_fields_of_an_earlier_version_are_masked_as_ever(
         db.add(OrganizationRow(id=organization, version=1, name="o", created_at=now, updated_at=now))
         await db.flush()
         given = {"name": name, "description": "d", "schema": schema(order, pin, phone), "example": example}
-        await changes.create(db, organization, NewEventType.model_validate(given), most=1)
+        await changes.create(db, caller, NewEventType.model_validate(given), most=1)
     async with log.transaction() as db:
         row = await event_type_to_change(db, organization, name)
         assert row is not None
-        await changes.change(db, row, EventTypePatch.model_validate({"schema": schema(order)}))
+        await changes.change(db, caller, row, EventTypePatch.model_validate({"schema": schema(order)}))
     event = new_event(type="user.created", organization_id=organization, data={"id": "u"})
     event = replace(event, type=name, data=b'{"order_id":"o","pin":"1234","phone":"5678"}')
     await events.write([event], store=False)  # by a client that masks nothing
@@ -118,3 +125,15 @@ async def test_fields_of_an_earlier_version_are_masked_as_ever(
         replay_id = await events.asked(since=minutes_ago(5))
         [found] = await arrivals(replayed, replay_id, 1)
     assert orjson.loads(found.delivery.body)["data"] == {"order_id": "o", "pin": "***", "phone": "***"}
+    past = PastEvent(event=event, at=event.created_at, partition=0, offset=0, traceparent=None)
+    for guess, is_wanted in (("1234", False), ("***", True)):  # no filter sees it either
+        filters = f'[{{"cel":"data.pin == \\"{guess}\\""}}]'
+        await log.run(
+            "UPDATE subscriptions SET filters = CAST(:filters AS jsonb) WHERE id = :id",
+            filters=filters,
+            id=subscription_id,
+        )
+        wanting = Wanting(ReplayRow(organization_id=log.organization_id))
+        async with log.transaction() as db:
+            await wanting.refresh(db)
+        assert bool(wanting.wanting(past)) is is_wanted

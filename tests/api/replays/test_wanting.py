@@ -42,6 +42,9 @@ def past(type_: str = "user.created", **data: Any) -> PastEvent:
 BROKEN = replace(past(), event=replace(past().event, data=b"[1]"))  # another client's: no JSON object
 
 
+GUESSED = past("user.password_reset_requested", reset_link="1234")  # another client's, which masks nothing
+
+
 def wanting(*subscriptions: dict[str, Any], **asked: Any) -> Wanting:
     found = Wanting(ReplayRow(organization_id="org_1", **asked))
     found.put(
@@ -68,6 +71,8 @@ def wanting(*subscriptions: dict[str, Any], **asked: Any) -> Wanting:
         ([{"filters": '[{"cel":"data.plan == \\"pro\\""}]'}, {}], {}, past(), ["sub_2"]),  # it fails: no match
         ([{}, {}], {}, past("subscription.disabled", subscription_id="sub_1"), ["sub_2"]),
         ([{"filters": '[{"cel":"data.plan == \\"pro\\""}]'}, {}], {}, BROKEN, ["sub_2"]),
+        ([{"filters": '[{"cel":"data.reset_link == \\"1234\\""}]'}], {}, GUESSED, []),  # marked secret
+        ([{"filters": '[{"cel":"data.reset_link == \\"***\\""}]'}], {}, GUESSED, ["sub_1"]),
         ([], {}, past(), []),
     ],
 )
