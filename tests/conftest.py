@@ -10,6 +10,7 @@ import asyncio
 import os
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
@@ -75,6 +76,13 @@ def postgres_url(servers_folder: Path) -> Iterator[str]:
 @pytest.fixture
 def database_url(postgres_url: str) -> Iterator[str]:
     """Return the URL of an empty database of this test's own, dropped after it."""
+    with database(postgres_url) as url:
+        yield url
+
+
+@contextmanager
+def database(postgres_url: str) -> Iterator[str]:
+    """Yield the URL of an empty database, dropped at the end."""
     name = f"test_{uuid4().hex}"
     asyncio.run(_execute(postgres_url, f"CREATE DATABASE {name}"))
     yield urlunsplit(urlsplit(postgres_url)._replace(path=f"/{name}"))
