@@ -19,6 +19,7 @@ import asyncpg
 import pytest
 import structlog
 
+from compose import children
 from compose.kafka import EmbeddedKafka
 from compose.postgres import EmbeddedPostgres
 
@@ -30,6 +31,16 @@ structlog.configure(
         structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback),
     ]
 )
+
+
+def _ports_of_this_process() -> range:
+    """Return half of the ports for each of two processes of a run: one may not listen yet where the other looks."""
+    ports, worker = children.FREE_PORTS, os.environ.get("PYTEST_XDIST_WORKER", "gw0")
+    half = len(ports) // 2
+    return ports[half:] if int(worker.removeprefix("gw")) % 2 else ports[:half]
+
+
+children.FREE_PORTS = _ports_of_this_process()
 
 
 @pytest.fixture(scope="session")
