@@ -31,6 +31,7 @@ PR_SET_PDEATHSIG = 1  # linux/prctl.h
 # Below Linux's range for outgoing connections (32768 on): a client that reconnects to a stopped server's port
 # can be given that very port as its own, connect to itself, and keep the server from coming back.
 FREE_PORTS = range(20_000, 32_000)
+_given: set[int] = set()
 LEAVING_S = 3.0  # what a server may take to be gone after its parent was killed; M: 0.1 to 0.5
 
 _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
@@ -147,9 +148,14 @@ def start_child(
 
 
 def free_port() -> int:
-    """Return a TCP port on the loopback address that nobody listens on just now."""
-    for port in random.sample(FREE_PORTS, k=100):  # each a miss: this machine is full
+    """Return a TCP port on the loopback address that nobody listens on just now, never one twice in this process.
+
+    Who was given one may not listen on it yet: a stack picks all of its ports before it starts anything.
+    """
+    left = [port for port in FREE_PORTS if port not in _given]
+    for port in random.sample(left, k=min(100, len(left))):  # each a miss: this machine is full
         if is_free(port):
+            _given.add(port)
             return port
     raise EmbeddedServerError(f"no free port between {FREE_PORTS.start} and {FREE_PORTS.stop}")
 

@@ -270,7 +270,7 @@ def _metrics_server(settings: WorkerSettings) -> Iterator[None]:
         server, thread = start_http_server(settings.metrics_port, settings.metrics_host)
     except OSError as error:
         raise RunError(f"cannot listen on {where} for metrics ({error.strerror}): set HOOKLINE_METRICS_PORT") from error
-    log.info("metrics.serving", url=f"http://{where}/metrics")
+    log.info("metrics.serving", url=f"http://{settings.metrics_host}:{server.server_port}/metrics")
     try:
         yield
     finally:

@@ -5,6 +5,7 @@ from typing import Final
 
 from confluent_kafka import Message
 
+from processors.metrics import note_followed
 from producers.following import TopicFollower
 from producers.handover import Handover
 from schemas.codec import UnreadableRecord, decode
@@ -96,7 +97,14 @@ class IndexFollower(TopicFollower):
         on_unreadable: Callable[[Message, UnreadableRecord], None],
     ) -> None:
         """Prepare; `on_unreadable` hears, on the loop, of records that nobody can read."""
-        super().__init__(SUBSCRIPTIONS, client_config, handover, take=index.take, on_unreadable=on_unreadable)
+        super().__init__(
+            SUBSCRIPTIONS,
+            client_config,
+            handover,
+            take=index.take,
+            on_unreadable=on_unreadable,
+            on_followed=note_followed,
+        )
         self._index = index
 
     async def current(self, subscription_id: SubscriptionId, version: int) -> Subscription | None:

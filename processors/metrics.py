@@ -1,5 +1,7 @@
 """What Prometheus can ask a worker or a mover. Labels are few and bounded: no ids, no URLs."""
 
+from collections.abc import Mapping
+
 from prometheus_client import Counter, Gauge, Histogram
 
 EVENTS_ROUTED = Counter("hookline_events_routed", "Events whose deliveries are on the deliver topic.")
@@ -26,6 +28,11 @@ LATE_SECONDS = Histogram(
 IN_FLIGHT = Gauge("hookline_in_flight", "Records being worked off now.", ["agent"])
 WAITING = Gauge("hookline_waiting_in_memory", "Records read and not begun.", ["agent"])
 LAG = Gauge("hookline_lag_records", "Records of a topic that are not acknowledged yet.", ["topic"])
+FOLLOWED = Gauge(
+    "hookline_followed_offset",
+    "How far this worker has taken what it keeps of a topic in memory: the next offset of each partition.",
+    ["topic", "partition"],
+)
 LANES_BEHIND = Gauge("hookline_behind", "Subscriptions and parked keys of this worker that are behind.", ["topic"])
 WENT_BEHIND = Counter("hookline_went_behind", "Times that one went behind, by why.", ["topic", "reason"])
 RECORDS_SCANNED = Counter("hookline_records_scanned", "Records read again for those that are behind.")
@@ -33,3 +40,9 @@ STALLED_SECONDS = Gauge("hookline_stalled_seconds", "Longest time that a partiti
 OVERDUE_SECONDS = Gauge("hookline_mover_overdue_seconds", "How long ago the oldest record not yet moved was due.")
 TIER_WAITING = Gauge("hookline_mover_waiting_records", "Records of waiting tiers that a mover holds in memory.")
 MOVED = Gauge("hookline_mover_moved_records", "Records moved on since the mover started.")
+
+
+def note_followed(topic: str, places: Mapping[int, int]) -> None:
+    """Show each partition's next offset; all before it was taken (producers/following.py)."""
+    for partition, place in places.items():
+        FOLLOWED.labels(topic=topic, partition=str(partition)).set(place)

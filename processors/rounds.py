@@ -11,6 +11,7 @@ from typing import Final
 
 from confluent_kafka import Message
 
+from processors.metrics import note_followed
 from producers.following import TopicFollower
 from producers.handover import Handover
 from schemas.codec import UnreadableRecord, decode
@@ -69,4 +70,6 @@ def rounds_follower(
     on_unreadable: Callable[[Message, UnreadableRecord], None],
 ) -> TopicFollower:
     """Return what feeds `rounds` from `hookline.rounds`."""
-    return TopicFollower(ROUNDS, client_config, handover, take=rounds.take, on_unreadable=on_unreadable)
+    return TopicFollower(
+        ROUNDS, client_config, handover, take=rounds.take, on_unreadable=on_unreadable, on_followed=note_followed
+    )

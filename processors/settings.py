@@ -78,7 +78,7 @@ class WorkerSettings(BaseSettings):
     metrics_host: str = "127.0.0.1"
     """Where Prometheus finds `/metrics` of a worker or mover."""
     metrics_port: int | None = None
-    """Its port; none is opened without one."""
+    """Its port; none is opened without one, and 0 picks a free one, which the log names."""
     partitions: int = Field(default=8, ge=1, le=1000)
     """Partitions of every topic, fixed when they are created (`hookline topics apply`)."""
     replication_factor: int = Field(default=1, ge=1, le=7)

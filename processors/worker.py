@@ -19,7 +19,7 @@ from processors.filtering import FailureReports
 from processors.index import IndexFollower, SubscriptionIndex
 from processors.intake import Flow, Intake
 from processors.lanes.assembly import Lanes
-from processors.metrics import RECORDS_QUARANTINED
+from processors.metrics import RECORDS_QUARANTINED, note_followed
 from processors.quarantining import quarantined
 from processors.rounds import CurrentRounds, rounds_follower
 from processors.routing import Router, organization_of
@@ -65,7 +65,9 @@ async def run_worker(
     on_unreadable = _quarantine_in_background(producer, failure)
     follower = IndexFollower(index, kafka.client_config(), handover, on_unreadable=on_unreadable)
     of_rounds = rounds_follower(rounds, kafka.client_config(), handover, on_unreadable=on_unreadable)
-    of_types = EventTypesFollower(Catalogue(), kafka.client_config(), handover, on_unreadable=on_unreadable)
+    of_types = EventTypesFollower(
+        Catalogue(), kafka.client_config(), handover, on_unreadable=on_unreadable, on_followed=note_followed
+    )
     app = new_app(settings, kafka)
     finished = Finished()
     sender = Sender(

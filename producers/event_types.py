@@ -16,7 +16,7 @@ import structlog
 from confluent_kafka import Message
 
 from producers.errors import BrokersAway
-from producers.following import Calls, Here, TopicFollower
+from producers.following import Calls, Here, OnFollowed, TopicFollower
 from producers.settings import KafkaSettings
 from schemas.catalogue import Catalogue, EventType, defined
 from schemas.codec import UnreadableRecord, decode
@@ -43,9 +43,17 @@ class EventTypesFollower(TopicFollower):
         calls: Calls,
         *,
         on_unreadable: Callable[[Message, UnreadableRecord], None] = lambda *_: None,
+        on_followed: OnFollowed = lambda _, __: None,
     ) -> None:
         """Prepare; `on_unreadable` hears of records that nobody can read, besides the log."""
-        super().__init__(EVENT_TYPES, client_config, calls, take=self._take_record, on_unreadable=self._skip)
+        super().__init__(
+            EVENT_TYPES,
+            client_config,
+            calls,
+            take=self._take_record,
+            on_unreadable=self._skip,
+            on_followed=on_followed,
+        )
         self.catalogue = catalogue
         self.skipped = 0
         self._tell = on_unreadable

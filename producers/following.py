@@ -9,7 +9,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeAlias
 
 import structlog
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, TopicPartition
@@ -21,6 +21,9 @@ log = structlog.get_logger("producers.following")
 _BATCH: Final = 1000
 _POLL_S: Final = 0.05
 _ASK_TIMEOUT_S: Final = 5.0
+
+OnFollowed: TypeAlias = Callable[[str, Mapping[int, int]], None]
+"""Hears, of a topic, each partition's next offset: all before it was taken."""
 
 
 class Calls(Protocol):
@@ -50,15 +53,19 @@ class TopicFollower:
         *,
         take: Callable[[bytes, bytes | None], None],
         on_unreadable: Callable[[Message, UnreadableRecord], None],
+        on_followed: OnFollowed = lambda _, __: None,
     ) -> None:
         """Prepare. `take` gets each record's key and value, where `handover` calls.
 
-        When it raises UnreadableRecord, `on_unreadable` hears of it there, and the next record comes.
+        When it raises UnreadableRecord, `on_unreadable` hears of it there, and the next record comes. `on_followed`
+        hears there, after the records themselves, how far the topic was taken.
         """
         self._topic = topic
         self._handover = handover
         self._take = take
         self._on_unreadable = on_unreadable
+        self._on_followed = on_followed
+        self._said_places: dict[int, int] = {}
         self._consumer = Consumer(
             {
                 **client_config,
@@ -121,6 +128,7 @@ class TopicFollower:
                     continue
                 self._handover.call(lambda message=message: self._apply(message))  # type: ignore[misc]
                 reached[message.partition() or 0] = (message.offset() or 0) + 1
+            self._say_places(reached)
             answering += self._new_questions(reached)
             answering = [question for question in answering if not self._answer(*question, reached)]
         self._consumer.close()
@@ -163,6 +171,12 @@ class TopicFollower:
             return False
         self._handover.call(answer)
         return True
+
+    def _say_places(self, reached: dict[int, int]) -> None:
+        places = {each: max(place, self._position(each)) for each, place in reached.items()}
+        if places != self._said_places:
+            self._said_places = places
+            self._handover.call(lambda: self._on_followed(self._topic, places))
 
     def _position(self, partition: int) -> int:
         # Compaction and transactions leave offsets without records: the position passes them, the last record does not.

@@ -10,6 +10,7 @@ import asyncio
 import os
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
@@ -19,6 +20,7 @@ import pytest
 import structlog
 from hypothesis import HealthCheck, settings
 
+from compose import children
 from compose.kafka import EmbeddedKafka
 from compose.postgres import EmbeddedPostgres
 
@@ -37,6 +39,16 @@ structlog.configure(
 settings.register_profile("search", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("suite", settings.get_profile("search"), derandomize=True)
 settings.load_profile("suite")
+
+
+def _ports_of_this_process() -> range:
+    """Return half of the ports for each of two processes of a run: one may not listen yet where the other looks."""
+    ports, worker = children.FREE_PORTS, os.environ.get("PYTEST_XDIST_WORKER", "gw0")
+    half = len(ports) // 2
+    return ports[half:] if int(worker.removeprefix("gw")) % 2 else ports[:half]
+
+
+children.FREE_PORTS = _ports_of_this_process()
 
 
 @pytest.fixture(scope="session")
@@ -83,6 +95,13 @@ def postgres_url(servers_folder: Path) -> Iterator[str]:
 @pytest.fixture
 def database_url(postgres_url: str) -> Iterator[str]:
     """Return the URL of an empty database of this test's own, dropped after it."""
+    with database(postgres_url) as url:
+        yield url
+
+
+@contextmanager
+def database(postgres_url: str) -> Iterator[str]:
+    """Yield the URL of an empty database, dropped at the end."""
     name = f"test_{uuid4().hex}"
     asyncio.run(_execute(postgres_url, f"CREATE DATABASE {name}"))
     yield urlunsplit(urlsplit(postgres_url)._replace(path=f"/{name}"))

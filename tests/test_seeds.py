@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from dataclasses import fields
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,7 @@ def test_a_row_names_ours_or_says_later(ours: str) -> None:
         assert re.fullmatch(r"`[^`]+`(, `[^`]+`)*", ours)
 
 
+@cache  # the document takes seconds to make
 def _routes() -> set[str]:
     """Return `METHOD /path` of every route, parameters as `{}`; most are in the OpenAPI document, itself is not."""
     settings = ApiSettings(admin_token=SecretStr("a" * 16), master_keys=SecretStr("k1:" + "A" * 43 + "="))

@@ -10,7 +10,7 @@ from compose.complaints import complaint_of
 from compose.refusals import Refused, refusal_of
 from compose.settings import ApiAddress
 from compose.showing.lists import print_list
-from tests.compose.shell import NOWHERE, hookline
+from tests.compose.shell import NOWHERE, hookline_here
 from tests.compose.standin import TOKEN, StandIn, listed, problem
 
 STATS = {"deliveries": 1}
@@ -29,7 +29,7 @@ def test_asks_the_api_of_the_environment_for_the_named_organization(standin_api:
     file.write_text(f"{TOKEN}\n")
     env = {"HOOKLINE_API_URL": f"{standin_api.url}/", "HOOKLINE_ADMIN_TOKEN_FILE": str(file)}
     proxied = {"HTTP_PROXY": "http://127.0.0.1:1", "http_proxy": "http://127.0.0.1:1"}
-    ran = hookline("stats", "--json", "--organization", "org_a", cwd=tmp_path, **env, **proxied)
+    ran = hookline_here("stats", "--json", "--organization", "org_a", cwd=tmp_path, **env, **proxied)
     assert (ran.code, json.loads(ran.out), ran.err) == (0, STATS, "")
     [asked] = standin_api.asked
     assert asked.headers["authorization"] == f"Bearer {TOKEN}"
@@ -39,13 +39,13 @@ def test_asks_the_api_of_the_environment_for_the_named_organization(standin_api:
 def test_without_settings_asks_the_running_stack(standin_api: StandIn, tmp_path: Path) -> None:
     standin_api.answers["GET /stats"] = 200, STATS
     stack_in(tmp_path, standin_api.url)
-    assert hookline("stats", "--json", cwd=tmp_path).code == 0
+    assert hookline_here("stats", "--json", cwd=tmp_path).code == 0
     assert "hookline-organization" not in standin_api.asked[0].headers  # the API knows the administrator's own
 
 
 def test_the_stacks_token_goes_nowhere_else(standin_api: StandIn, tmp_path: Path) -> None:
     stack_in(tmp_path, "http://127.0.0.1:2")
-    ran = hookline("stats", cwd=tmp_path, HOOKLINE_API_URL=standin_api.url)
+    ran = hookline_here("stats", cwd=tmp_path, HOOKLINE_API_URL=standin_api.url)
     assert ran.code == 2
     assert "set HOOKLINE_ADMIN_TOKEN" in ran.complaint
     assert standin_api.asked == []
@@ -68,7 +68,7 @@ def test_the_stacks_token_goes_nowhere_else(standin_api: StandIn, tmp_path: Path
 def test_what_is_missing_is_one_line_that_says_what_to_do(
     env: dict[str, str], code: int, says: str, tmp_path: Path
 ) -> None:
-    ran = hookline("stats", cwd=tmp_path, **env)
+    ran = hookline_here("stats", cwd=tmp_path, **env)
     assert ran.code == code
     assert says in ran.complaint
     assert TOKEN not in ran.err
@@ -131,7 +131,7 @@ def test_a_conflict_is_told_whole_it_says_what_to_do() -> None:
 
 
 def test_a_path_is_one_segment_whatever_is_given(standin_api: StandIn) -> None:
-    assert hookline("deliveries", "show", "../stats?x=1#y", **standin_api.env).code == 1
+    assert hookline_here("deliveries", "show", "../stats?x=1#y", **standin_api.env).code == 1
     assert standin_api.asked[0].path == "/deliveries/..%2Fstats%3Fx%3D1%23y"
 
 
@@ -159,14 +159,14 @@ def test_a_table_says_when_there_is_more(standin_api: StandIn, capsys: pytest.Ca
 
 def test_json_of_nothing_is_an_empty_array(standin_api: StandIn) -> None:
     standin_api.answers["GET /replays"] = listed()
-    assert hookline("replays", "list", "--json", **standin_api.env).out == "[]\n"
-    assert hookline("replays", "list", **standin_api.env).err == "none\n"
+    assert hookline_here("replays", "list", "--json", **standin_api.env).out == "[]\n"
+    assert hookline_here("replays", "list", **standin_api.env).err == "none\n"
 
 
 @pytest.mark.parametrize(
     "option", [["--rate", "nan"], ["--rate", "inf"], ["--filters", "[NaN]"], ["--filters", '["\\ud800"]']]
 )
 def test_what_is_no_json_is_said_and_not_sent(option: list[str], standin_api: StandIn) -> None:
-    ran = hookline("replay", "--source", "log", "--since", "1h", *option, **standin_api.env)
+    ran = hookline_here("replay", "--source", "log", "--since", "1h", *option, **standin_api.env)
     assert (ran.code, standin_api.asked) == (1, [])
     assert ran.err == "hookline: nan, inf and lone surrogates are no JSON: nothing was asked\n"

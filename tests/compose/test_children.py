@@ -143,6 +143,15 @@ def test_a_port_that_is_on_its_way_out_is_waited_for() -> None:
     closing.join()
 
 
+def test_no_free_port_is_given_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    few = range(FREE_PORTS.start, FREE_PORTS.start + 60)
+    monkeypatch.setattr(children, "FREE_PORTS", few)
+    monkeypatch.setattr(children, "_given", set())
+    given = [free_port() for _ in range(30)]
+    assert len(set(given)) == 30
+    assert set(given) <= set(few)
+
+
 def test_free_ports_are_none_that_an_outgoing_connection_gets() -> None:
     first_outgoing = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
     assert FREE_PORTS.stop <= first_outgoing

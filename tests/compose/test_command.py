@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from compose.command import app
 from compose.complaints import ExitCode, complaint_of
 from schemas.sealing import sealer_of
-from tests.compose.shell import MASTER_KEY_BYTES, NO_DATABASE, NOWHERE, hookline, started
+from tests.compose.shell import MASTER_KEY_BYTES, NO_DATABASE, NOWHERE, Ran, hookline, hookline_here, started
 
 COMMANDS = [
     ("up",), ("demo",), ("api",), ("worker",), ("mover",), ("projector",), ("relay",), ("publish",), ("event-types",),
@@ -50,13 +50,13 @@ def test_help_lists_every_command_and_the_exit_codes_and_is_quick() -> None:
 
 @pytest.mark.parametrize("arguments", [(), ("topics",), ("subscriptions",)])
 def test_a_group_alone_prints_its_help(arguments: tuple[str, ...]) -> None:
-    ran = hookline(*arguments)
+    ran = hookline_here(*arguments)
     assert ran.code == ExitCode.OK
     assert "Commands:" in ran.out
 
 
 def test_prints_its_version() -> None:
-    assert hookline("--version").out == "hookline 0.1.0\n"
+    assert hookline_here("--version").out == "hookline 0.1.0\n"
 
 
 @pytest.mark.parametrize(
@@ -77,8 +77,6 @@ def test_prints_its_version() -> None:
         (("worker",), {"HOOKLINE_MASTER_KEYS_FILE": "/no/such/file"}, 2, "HOOKLINE_MASTER_KEYS_FILE cannot be read"),
         (("api",), {"HOOKLINE_MASTER_KEYS": f"k1:{MASTER_KEY_BYTES}"}, 2, "set HOOKLINE_ADMIN_TOKEN"),
         (("api",), {"HOOKLINE_API_PORT": "http"}, 2, "HOOKLINE_API_PORT: should be a valid integer"),
-        (("topics", "list"), {}, 1, f"Kafka at {NOWHERE} does not answer"),
-        (("db", "upgrade"), {}, 1, "PostgreSQL at 127.0.0.1:1/hookline does not answer"),
         (("db", "downgrade", "0001", "--yes"), {}, 1, "PostgreSQL at 127.0.0.1:1/hookline does not answer"),
         (("db", "downgrade", "0001"), {}, 2, "without a terminal to ask on, say --yes"),
         (("db", "downgrade", "head~1", "--yes"), {}, 2, "'head~1' is none of base, 0001, 0002"),
@@ -92,7 +90,28 @@ def test_what_fails_is_one_line_that_names_it(
     arguments: tuple[str, ...], env: dict[str, str], code: int, says: str, tmp_path: Path
 ) -> None:
     settings = {"KAFKA_BOOTSTRAP_SERVERS": NOWHERE, "DATABASE_URL": NO_DATABASE, **env}
-    ran = hookline(*arguments, cwd=tmp_path, **settings)
+    complains(hookline_here(*arguments, cwd=tmp_path, **settings), code, says)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "env", "code", "says"),
+    [
+        (("no-such-command",), {}, 2, "No such command"),
+        (("worker",), {"HOOKLINE_MASTER_KEYS": f"k1:{MASTER_KEY_BYTES}x"}, 2, "HOOKLINE_MASTER_KEYS: "),
+        (("api",), {"HOOKLINE_MASTER_KEYS": f"k1:{MASTER_KEY_BYTES}"}, 2, "set HOOKLINE_ADMIN_TOKEN"),
+        (("topics", "list"), {}, 1, f"Kafka at {NOWHERE} does not answer"),
+        (("db", "upgrade"), {}, 1, "PostgreSQL at 127.0.0.1:1/hookline does not answer"),
+    ],
+)
+def test_a_process_says_no_more_than_that_line(
+    arguments: tuple[str, ...], env: dict[str, str], code: int, says: str, tmp_path: Path
+) -> None:
+    """Nor do its logs, libraries in C, or warnings."""
+    settings = {"KAFKA_BOOTSTRAP_SERVERS": NOWHERE, "DATABASE_URL": NO_DATABASE, **env}
+    complains(hookline(*arguments, cwd=tmp_path, **settings), code, says)
+
+
+def complains(ran: Ran, code: int, says: str) -> None:
     assert ran.code == code
     assert says in ran.complaint
     assert ran.complaint.startswith("hookline: ")
@@ -125,21 +144,21 @@ def test_says_nothing_when_its_reader_has_enough() -> None:
 
 
 def test_lists_the_event_types_for_people_and_programs() -> None:
-    assert "user.created" in hookline("event-types").out
-    listed = json.loads(hookline("event-types", "--json").out)["event_types"]
+    assert "user.created" in hookline_here("event-types").out
+    listed = json.loads(hookline_here("event-types", "--json").out)["event_types"]
     assert {"name", "category", "description", "state", "schema"} <= set(listed[0])
     assert "hookline.test" in {each["name"] for each in listed}
 
 
 def test_shows_an_event_type_with_an_example_that_publishes() -> None:
-    shown = hookline("event-types", "user.created").out
+    shown = hookline_here("event-types", "user.created").out
     assert "required" in shown
     assert "hookline publish user.created --data '{" in shown
-    assert json.loads(hookline("event-types", "user.created", "--json").out)["schema"]["fields"]
+    assert json.loads(hookline_here("event-types", "user.created", "--json").out)["schema"]["fields"]
 
 
 def test_a_new_master_key_is_one_that_seals() -> None:
-    first, second = hookline("new-master-key").out.strip(), hookline("new-master-key").out.strip()
+    first, second = hookline_here("new-master-key").out.strip(), hookline_here("new-master-key").out.strip()
     assert first != second
     sealed = sealer_of(first).seal(b"x", organization="o", row="r", purpose="p")
     assert sealer_of(f"{second},{first}").open(sealed, organization="o", row="r", purpose="p") == b"x"
@@ -147,25 +166,26 @@ def test_a_new_master_key_is_one_that_seals() -> None:
 
 def test_the_database_is_upgraded_once_and_says_from_where(database_url: str) -> None:
     env = {"DATABASE_URL": database_url}
-    assert json.loads(hookline("db", "current", "--json", **env).out)["current"] is None
-    first, second = hookline("db", "upgrade", **env), hookline("db", "upgrade", **env)
+    assert json.loads(hookline_here("db", "current", "--json", **env).out)["current"] is None
+    first, second = hookline_here("db", "upgrade", **env), hookline_here("db", "upgrade", **env)
     assert first.out.startswith("from nothing to ")
     assert second.out.startswith("already at ")
-    assert "the newest" in hookline("db", "current", **env).out
+    assert "the newest" in hookline_here("db", "current", **env).out
 
 
 def test_the_database_is_taken_back_and_says_from_where(database_url: str) -> None:
     env = {"DATABASE_URL": database_url}
-    head = json.loads(hookline("db", "upgrade", "--json", **env).out)["to"]
-    assert hookline("db", "downgrade", "0001", "--yes", **env).out == f"from {head} to 0001\n"
+    head = json.loads(hookline_here("db", "upgrade", "--json", **env).out)["to"]
+    assert hookline_here("db", "downgrade", "0001", "--yes", **env).out == f"from {head} to 0001\n"
     assert (
-        "earlier than 0003: run `hookline db upgrade`" in hookline("db", "downgrade", "0003", "--yes", **env).complaint
+        "earlier than 0003: run `hookline db upgrade`"
+        in hookline_here("db", "downgrade", "0003", "--yes", **env).complaint
     )
-    assert json.loads(hookline("db", "downgrade", "base", "--yes", "--json", **env).out) == {
+    assert json.loads(hookline_here("db", "downgrade", "base", "--yes", "--json", **env).out) == {
         "from": "0001",
         "to": "base",
     }
-    assert json.loads(hookline("db", "current", "--json", **env).out)["current"] is None
+    assert json.loads(hookline_here("db", "current", "--json", **env).out)["current"] is None
 
 
 def test_takes_from_the_running_stack_what_the_environment_does_not_say(tmp_path: Path, database_url: str) -> None:
@@ -173,15 +193,17 @@ def test_takes_from_the_running_stack_what_the_environment_does_not_say(tmp_path
     folder.mkdir()
     stack = {"api_url": "http://127.0.0.1:8000", "kafka": "127.0.0.1:2", "database_url": database_url}
     (folder / "stack.json").write_text(json.dumps(stack))
-    assert hookline("db", "upgrade", cwd=tmp_path).code == 0
-    assert "Kafka at 127.0.0.1:2 " in hookline("topics", "list", cwd=tmp_path).complaint
-    assert "PostgreSQL at 127.0.0.1:1/" in hookline("db", "current", cwd=tmp_path, DATABASE_URL=NO_DATABASE).complaint
+    assert hookline_here("db", "upgrade", cwd=tmp_path).code == 0
+    assert "Kafka at 127.0.0.1:2 " in hookline_here("topics", "list", cwd=tmp_path).complaint
+    assert (
+        "PostgreSQL at 127.0.0.1:1/" in hookline_here("db", "current", cwd=tmp_path, DATABASE_URL=NO_DATABASE).complaint
+    )
 
 
 @pytest.mark.parametrize("broken", ["", "[]", "{}", '{"kafka": 1'])
 def test_a_broken_stack_file_is_named(tmp_path: Path, broken: str) -> None:
     (tmp_path / ".hookline").mkdir()
     (tmp_path / ".hookline" / "stack.json").write_text(broken)
-    ran = hookline("topics", "list", cwd=tmp_path)
+    ran = hookline_here("topics", "list", cwd=tmp_path)
     assert ran.code == ExitCode.USAGE
     assert ".hookline/stack.json cannot be read" in ran.complaint

@@ -54,7 +54,7 @@ def values_of(kafka: EmbeddedKafka, count: int) -> list[bytes | None]:
     )
     consumer.subscribe(["kept"])
     try:
-        return [message.value() for message in consumer.consume(count, timeout=20)]
+        return [message.value() for message in consumer.consume(count, timeout=60)]
     finally:
         consumer.close()
 

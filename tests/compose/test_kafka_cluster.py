@@ -57,5 +57,5 @@ def test_two_of_three_go_on_and_one_refuses(cluster: KafkaCluster) -> None:
     cluster.wait_until_in_sync()
     consumer = Consumer({"bootstrap.servers": cluster.bootstrap_servers, "group.id": "unused", "log_level": 0})
     consumer.assign([TopicPartition("copied", 0, 0)])
-    assert [message.value() for message in consumer.consume(2, timeout=20)] == [b"by three", b"by two"]
+    assert [message.value() for message in consumer.consume(2, timeout=60)] == [b"by three", b"by two"]
     consumer.close()

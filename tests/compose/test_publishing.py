@@ -3,6 +3,7 @@
 import io
 import json
 import signal
+import time
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,7 +22,7 @@ from schemas.errors import InvalidInput
 from schemas.ids import OrganizationId
 from schemas.records import Event
 from schemas.topics import DEFAULT_PARTITIONS, EVENT_TYPES, EVENTS
-from tests.compose.shell import NOWHERE, hookline, started
+from tests.compose.shell import NOWHERE, hookline, hookline_here, started
 from tests.producers.test_event_types import DEFINITION
 
 
@@ -38,8 +39,10 @@ def events_of(bootstrap: str, organization: str, *, count: int) -> list[Event]:
     try:
         consumer.assign([TopicPartition(EVENTS, partition, 0) for partition in range(DEFAULT_PARTITIONS)])
         found: list[Event] = []
+        deadline = time.monotonic() + 60
         while len(found) < count:
-            for message in consumer.consume(1000, timeout=20) or pytest.fail(f"{len(found)} of {count} events came"):
+            assert time.monotonic() < deadline, f"{len(found)} of {count} events came"
+            for message in consumer.consume(1000, timeout=0.1):  # it waits for so many, or for all of the time
                 value = message.value()
                 assert value is not None
                 if (event := decode(Event, value)).organization_id == organization:
@@ -125,7 +128,7 @@ def test_ctrl_c_says_how_many_kafka_has(topics: dict[str, str]) -> None:
     ],
 )
 def test_an_event_that_does_not_hold_is_refused_with_a_pointer(arguments: tuple[str, ...], says: str) -> None:
-    ran = hookline("publish", *arguments, KAFKA_BOOTSTRAP_SERVERS=NOWHERE)
+    ran = hookline_here("publish", *arguments, KAFKA_BOOTSTRAP_SERVERS=NOWHERE)
     assert ran.code == ExitCode.FAILED
     assert ran.complaint.startswith(f"hookline: {says}")
 
@@ -233,7 +236,7 @@ def test_a_file_of_events_is_published_and_its_bad_lines_are_named(
     ],
 )
 def test_what_does_not_go_together_is_said(arguments: tuple[str, ...], code: int, words: str) -> None:
-    ran = hookline("publish", *arguments, KAFKA_BOOTSTRAP_SERVERS=NOWHERE)
+    ran = hookline_here("publish", *arguments, KAFKA_BOOTSTRAP_SERVERS=NOWHERE)
     assert ran.code == code
     assert words in ran.err
 

@@ -22,14 +22,14 @@ from compose.running import RunError, wait_for_topics
 from compose.topics import apply_topics
 from processors.settings import WorkerSettings
 from producers.settings import KafkaSettings
-from tests.compose.shell import MASTER_KEYS, NO_DATABASE, NOWHERE, hookline, started, wait_for_file
+from tests.compose.shell import MASTER_KEYS, NO_DATABASE, NOWHERE, hookline, hookline_here, started, wait_for_file
 
 
 @pytest.fixture
 def settings(bootstrap: str, database_url: str, tmp_path: Path) -> dict[str, str]:
     """Return the environment of a process on the run's servers, in groups of its own."""
     apply_topics(WorkerSettings.model_validate({}), KafkaSettings(bootstrap_servers=bootstrap))
-    assert hookline("db", "upgrade", DATABASE_URL=database_url).code == 0
+    assert hookline_here("db", "upgrade", DATABASE_URL=database_url).code == 0
     return {
         "KAFKA_BOOTSTRAP_SERVERS": bootstrap,
         "DATABASE_URL": database_url,
@@ -119,7 +119,7 @@ def test_waits_for_topics_and_goes_on_when_they_are_there(bootstrap: str) -> Non
     waiting.join(1.0)
     assert waiting.is_alive()
     apply_topics(settings, kafka)
-    waiting.join(20)
+    waiting.join(60)
     assert len(found) == 1
     assert found[0]
 
@@ -144,7 +144,7 @@ def test_the_projector_sends_emails(settings: dict[str, str], tmp_path: Path) ->
     folder = tmp_path / "mail"
     with started("projector", cwd=tmp_path, **settings, HOOKLINE_MAIL_FOLDER=str(folder)) as process:
         wait_for_file(tmp_path / "ready", process)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while not (written := list(folder.glob("[!.]*.eml"))) and time.monotonic() < deadline:
             time.sleep(0.1)
         lines = end(process, signal.SIGTERM)
@@ -176,7 +176,7 @@ async def _queue_mail(url: str) -> None:
     ],
 )
 def test_a_projector_that_could_send_no_email_does_not_start(given: dict[str, str], says: str) -> None:
-    ran = hookline("projector", KAFKA_BOOTSTRAP_SERVERS=NOWHERE, DATABASE_URL=NO_DATABASE, **given)
+    ran = hookline_here("projector", KAFKA_BOOTSTRAP_SERVERS=NOWHERE, DATABASE_URL=NO_DATABASE, **given)
     assert ran.code == ExitCode.USAGE
     assert says in ran.complaint
     assert "pass@" not in ran.complaint

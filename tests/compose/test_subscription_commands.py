@@ -5,7 +5,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.compose.shell import hookline
+from tests.compose.shell import hookline_here as hookline
 
 ADD = ("subscriptions", "add", "http://127.0.0.1:9/hooks")
 

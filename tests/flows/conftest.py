@@ -14,6 +14,7 @@ from confluent_kafka import OFFSET_BEGINNING, OFFSET_INVALID, Consumer, Message,
 
 from compose.stack import Stack
 from producers import Publisher
+from tests.flows.in_force import METERED, in_force
 from tests.flows.recorder import Recorder
 
 WAITS = "1s,1s,2s"
@@ -27,6 +28,7 @@ def stack(servers_folder: Path) -> Iterator[Stack]:
         "HOOKLINE_RETRY_WAITS": WAITS,
         # With waits of a second all retries come within the minute that a breaker looks at: here they are the story.
         "HOOKLINE_BREAKER_LEAST_ATTEMPTS": "1000000",
+        **METERED,
     }
     running = Stack(servers_folder / "stack", env=settings)
     running.start()
@@ -54,6 +56,11 @@ class Organization:
 
     id: str
     api: httpx.AsyncClient
+    stack: Stack
+
+    async def in_force(self) -> None:
+        """Wait until every worker knows what the API has answered so far."""
+        await in_force(self.stack)
 
     async def subscribe(self, url: str, *event_types: str, **more: object) -> dict[str, str]:
         """Create a subscription, wait until it is in force, and return what the API answered."""
@@ -61,6 +68,7 @@ class Organization:
         answer = await self.api.post("/api/v1/subscriptions", json=body)
         assert answer.status_code == 201, answer.text
         created: dict[str, str] = answer.json()
+        await self.in_force()
         return created
 
     async def get(self, path: str, **parameters: object) -> Any:
@@ -91,7 +99,7 @@ async def organization(stack: Stack) -> AsyncIterator[Organization]:
     identifier = f"org_{uuid4().hex[:12]}"
     headers = {"Authorization": f"Bearer {stack.admin_token}", "Hookline-Organization": identifier}
     async with httpx.AsyncClient(base_url=stack.api_url, headers=headers, trust_env=False) as api:
-        yield Organization(identifier, api)
+        yield Organization(identifier, api, stack)
 
 
 def _read(

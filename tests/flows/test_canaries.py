@@ -14,11 +14,11 @@ import httpx
 import pytest
 from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
 
-from compose.children import free_port
 from compose.stack import Stack
 from schemas.topics import DELIVER, EVENTS, SUBSCRIPTIONS
 from tests.flows.canaries import PIECE, Canaries, forms_of
 from tests.flows.conftest import Organization
+from tests.flows.in_force import METERED, metrics_url
 from tests.flows.recorder import Recorder, always, fails
 
 pytestmark = [pytest.mark.flow, pytest.mark.kafka, pytest.mark.postgres, pytest.mark.timeout(240)]
@@ -34,21 +34,11 @@ CONTROL = "nF4cG8wBt6KyVp2XqM7rDz9L"  # not secret: it shows that the places are
 PATH = "eR5tY2uHj8KmNb6VcX3zQw7P"  # of a request, for the log of the API
 
 
-class MeteredStack(Stack):
-    """A stack that says all it can: debug logs, and metrics of every process."""
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder, env={"HOOKLINE_RETRY_WAITS": "1s", "HOOKLINE_LOG_LEVEL": "debug"})
-        self.metrics = {name: free_port() for name in ("worker-0", "mover", "projector")}
-
-    def _add(self, name: str, arguments: tuple[str, ...], **env: str) -> None:
-        metered = {"HOOKLINE_METRICS_PORT": str(self.metrics[name])} if name in self.metrics else {}
-        super()._add(name, arguments, **env, **metered)
-
-
 @pytest.fixture
-def talkative(servers_folder: Path) -> Iterator[MeteredStack]:
-    stack = MeteredStack(servers_folder / "canaries")
+def talkative(servers_folder: Path) -> Iterator[Stack]:
+    """Return a stack that says all it can: debug logs, and metrics of every process."""
+    env = {"HOOKLINE_RETRY_WAITS": "1s", "HOOKLINE_LOG_LEVEL": "debug", **METERED}
+    stack = Stack(servers_folder / "canaries", env=env)
     stack.start()
     try:
         yield stack
@@ -71,17 +61,17 @@ def test_a_secret_within_an_encoded_text_is_found_wherever_it_begins(before: str
     assert Canaries({"secret": SECRET}).found_in({"here": encoded})
 
 
-async def test_planted_secrets_are_found_nowhere(talkative: MeteredStack, recorder: Recorder) -> None:
+async def test_planted_secrets_are_found_nowhere(talkative: Stack, recorder: Recorder) -> None:
     organization = f"org_{uuid4().hex[:12]}"
     headers = {"Authorization": f"Bearer {talkative.admin_token}", "Hookline-Organization": organization}
     async with httpx.AsyncClient(base_url=talkative.api_url, headers=headers, trust_env=False, timeout=30) as api:
-        customer = Organization(organization, api)
+        customer = Organization(organization, api, talkative)
         shown_once = await _deliver(customer, recorder)
         answers = await _refusals(api)
         await _poison(talkative, customer)
         answers |= await _answers(customer)
-        metrics = {name: await _text(f"http://127.0.0.1:{port}") for name, port in talkative.metrics.items()}
-        metrics["api"] = await _text(talkative.api_url)
+        metrics = {name: await _text(metrics_url(talkative, name)) for name in ("worker-0", "mover", "projector")}
+        metrics["api"] = await _text(f"{talkative.api_url}/metrics")
 
     places = {
         **{f"log of {path.name}": path.read_bytes() for path in (talkative.folder / "logs").glob("*.log")},
@@ -197,7 +187,7 @@ async def _answers(customer: Organization) -> dict[str, bytes]:
 
 async def _text(url: str) -> bytes:
     async with httpx.AsyncClient(trust_env=False) as client:
-        return (await client.get(f"{url}/metrics")).content
+        return (await client.get(url)).content
 
 
 async def _dump(database_url: str) -> dict[str, bytes]:

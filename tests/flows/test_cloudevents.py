@@ -14,7 +14,7 @@ from compose.stack import Stack
 from schemas.topics import CLOUDEVENTS, QUARANTINE
 from tests.flows.conftest import Organization, records_on
 from tests.flows.recorder import Recorder, Request
-from tests.flows.test_way_of_an_event import has, in_force
+from tests.flows.test_way_of_an_event import has
 
 pytestmark = [pytest.mark.flow, pytest.mark.kafka, pytest.mark.postgres]
 
@@ -46,7 +46,6 @@ async def test_both_modes_arrive_signed_twice_sent_is_one_delivery_and_bad_ones_
     stack: Stack, organization: Organization, recorder: Recorder
 ) -> None:
     created = await organization.subscribe(recorder.path("here"), "user.*")
-    await in_force()
     run = uuid4().hex
     producer = Producer({"bootstrap.servers": stack.bootstrap_servers})
     first = event_of(organization)
@@ -88,7 +87,6 @@ async def test_a_curl_of_a_cloud_event_is_delivered_under_the_id_that_was_answer
     organization: Organization, recorder: Recorder
 ) -> None:
     await organization.subscribe(recorder.path("http"), "user.*")
-    await in_force()
     given = event_of(organization)
     content = {"Content-Type": "application/cloudevents+json"}
     answer = await organization.api.post("/api/v1/events", content=json.dumps(given), headers=content)

@@ -8,7 +8,7 @@ from producers import Publisher
 from schemas.filters.expressions import is_available
 from tests.flows.conftest import Organization
 from tests.flows.recorder import Recorder
-from tests.flows.test_way_of_an_event import has, in_force
+from tests.flows.test_way_of_an_event import has
 
 pytestmark = [
     pytest.mark.flow,
@@ -25,7 +25,6 @@ async def test_only_what_filters_take_arrives_and_a_failing_one_is_shown(
     wants = await organization.subscribe(recorder.path("wants"), "user.*", filters=chosen)
     fails = await organization.subscribe(recorder.path("fails"), "user.*", filters=[{"cel": "data.absent == 1"}])
     assert (await organization.get(f"/subscriptions/{wants['id']}"))["filters"] == chosen
-    await in_force()
 
     for key, name in (("u1", "Bob"), ("u2", "Alice"), ("u1", "Anna"), ("u1", "Carol"), ("u1", "Adam")):
         await publisher.publish(

@@ -8,6 +8,7 @@ import pytest
 
 from compose.stack import Stack
 from producers import Publisher
+from tests.flows.in_force import METERED, in_force
 from tests.flows.recorder import Recorder
 
 pytestmark = [pytest.mark.flow, pytest.mark.kafka, pytest.mark.postgres, pytest.mark.timeout(240)]
@@ -19,7 +20,7 @@ LITTLE = 60  # events, ten times what the worker may hold of a partition
 async def test_a_worker_with_little_room_holds_partitions_back_and_goes_on(servers_folder: Path) -> None:
     stack = Stack(
         servers_folder / "little-room",
-        env={"HOOKLINE_MOST_HELD_RECORDS": "10", "HOOKLINE_MOST_IN_FLIGHT": "8", "HOOKLINE_PARTITIONS": "2"},
+        env={"HOOKLINE_MOST_HELD_RECORDS": "10", "HOOKLINE_MOST_IN_FLIGHT": "8", "HOOKLINE_PARTITIONS": "2", **METERED},
     )
     await asyncio.to_thread(stack.start)
     try:
@@ -45,4 +46,4 @@ async def _subscribe(stack: Stack, recorder: Recorder, organization: str) -> Non
         for number in range(SUBSCRIPTIONS):
             body = {"url": recorder.path(f"{number}"), "event_types": ["user.*"]}
             assert (await api.post("/api/v1/subscriptions", json=body)).status_code == 201
-    await asyncio.sleep(2.0)  # in force everywhere
+    await in_force(stack)

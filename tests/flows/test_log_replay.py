@@ -20,7 +20,6 @@ from tests.flows.recorder import Recorder
 pytestmark = [pytest.mark.flow, pytest.mark.kafka, pytest.mark.postgres, pytest.mark.timeout(180)]
 
 PAGE = Path(__file__).parents[2] / "docs" / "replay.md"
-IN_FORCE_S = 1.2
 EVENTS = 200
 
 
@@ -64,7 +63,6 @@ async def test_replay_yesterday_as_the_page_says(
     ids = await published(organization, publisher)
     assert len((await organization.get("/events", outcome="unwanted", since=an_hour_ago(), limit=100))["data"]) == 100
     created = await organization.subscribe(recorder.path("late"), "user.*")
-    await asyncio.sleep(IN_FORCE_S)
     dry, watched = [line.replace("sub_019ab4…", created["id"]) for line in commands_of("Replay yesterday")[:2]]
     said = await run(dry, stack, organization)
     assert said.code == 0, said.err
@@ -88,7 +86,6 @@ async def test_kill_9_in_the_middle_and_retention_too_leave_nothing_missing(
 ) -> None:
     ids = await published(organization, publisher)
     created = await organization.subscribe(recorder.path("late"), "user.*")
-    await asyncio.sleep(IN_FORCE_S)
     asked = {"source": "log", "since": an_hour_ago(), "subscription_id": created["id"], "rate_per_s": 40}
     replay = await organization.post("/replays", asked, status=202)
     for kill in range(3):

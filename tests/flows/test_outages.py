@@ -19,7 +19,6 @@ from tests.flows.recorder import Recorder, fails
 
 pytestmark = [pytest.mark.flow, pytest.mark.kafka, pytest.mark.postgres, pytest.mark.timeout(120)]
 
-IN_FORCE_WITHIN_S = 2.0
 EVENTS = 20
 
 
@@ -27,7 +26,6 @@ async def test_delivery_goes_on_without_postgresql(
     stack: Stack, organization: Organization, recorder: Recorder, publisher: Publisher
 ) -> None:
     await organization.subscribe(recorder.path("here"), "user.*")
-    await asyncio.sleep(IN_FORCE_WITHIN_S)
     await asyncio.to_thread(stack.postgres.stop)
     try:
         for number in range(EVENTS):
@@ -39,17 +37,17 @@ async def test_delivery_goes_on_without_postgresql(
     finally:
         await asyncio.to_thread(stack.postgres.start)
         await asyncio.to_thread(stack.postgres.wait_until_ready)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while (await organization.api.get("/readyz")).status_code != 200:  # noqa: ASYNC110 - no event of ours
             await asyncio.sleep(0.1)
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("killed", ["mover", "worker-0"])
 async def test_a_kill_makes_no_retry_early_and_none_over_a_second_late(
     killed: str, stack: Stack, organization: Organization, recorder: Recorder, publisher: Publisher
 ) -> None:
     created = await organization.subscribe(recorder.path("flaky", fails(3)), "user.*")
-    await asyncio.sleep(IN_FORCE_WITHIN_S)
     for number in range(EVENTS):
         await publisher.publish(type="user.created", organization_id=organization.id, data={"id": str(number)})
     key = created["id"].encode()
@@ -80,7 +78,6 @@ async def test_secrets_are_found_nowhere(
     created = await organization.subscribe(
         recorder.path("here", fails(1)), "user.*", headers={"X-Api-Key": "canary-of-a-header"}
     )
-    await asyncio.sleep(IN_FORCE_WITHIN_S)
     password = "canary-of-a-password"
     await publisher.publish(
         type="user.created",
@@ -88,7 +85,7 @@ async def test_secrets_are_found_nowhere(
         data={"id": "u", "password": password},
         metadata={"nested": [{"api_key": password}]},
     )
-    requests = await recorder.until("here", lambda requests: len(requests) == 2, within_s=15)
+    requests = await recorder.until("here", lambda requests: len(requests) == 2, within_s=60)
     assert requests[0].headers["x-api-key"] == "canary-of-a-header"
     assert password.encode() not in requests[0].body
 

@@ -15,8 +15,7 @@ from tests.flows.recorder import Recorder, fails
 
 pytestmark = [pytest.mark.flow, pytest.mark.kafka, pytest.mark.postgres, pytest.mark.timeout(180)]
 
-IN_FORCE_S = 1.2
-KILLS = 10
+KILLS = 5  # `make faults` kills more of them, and others beside
 AWAY_S = 8.0  # `make faults`, issue 5, has the 60 s of the promise; bench/outage.py measures them
 PER_S = 100
 
@@ -47,11 +46,10 @@ async def rows_of(stack: Stack, organization: Organization) -> tuple[list[Any], 
         await connection.close()
 
 
-async def test_the_projector_is_killed_ten_times_and_no_row_is_missing_or_double(
+async def test_the_projector_is_killed_again_and_again_and_no_row_is_missing_or_double(
     stack: Stack, organization: Organization, recorder: Recorder, publisher: Publisher
 ) -> None:
     await organization.subscribe(recorder.path("flaky", fails(1)), "user.*")
-    await asyncio.sleep(IN_FORCE_S)
     stopping = asyncio.Event()
     loading = asyncio.create_task(load(publisher, organization, stopping))
     for _ in range(KILLS):
@@ -75,7 +73,6 @@ async def test_postgresql_is_away_under_load_and_the_log_is_complete_soon_after(
     stack: Stack, organization: Organization, recorder: Recorder, publisher: Publisher
 ) -> None:
     await organization.subscribe(recorder.path("here"), "user.*")
-    await asyncio.sleep(IN_FORCE_S)
     stopping = asyncio.Event()
     loading = asyncio.create_task(load(publisher, organization, stopping))
     await asyncio.sleep(1.0)

@@ -22,8 +22,6 @@ from tests.flows.recorder import Recorder, always, fails
 
 pytestmark = [pytest.mark.flow, pytest.mark.kafka, pytest.mark.postgres]
 
-IN_FORCE_S = 1.2
-
 
 def ended(state: str) -> Any:
     return lambda page: bool(page["data"]) and all(delivery["state"] == state for delivery in page["data"])
@@ -35,7 +33,6 @@ async def test_a_delivery_is_in_the_log_with_each_attempt_and_nothing_secret(
     created = await organization.subscribe(
         recorder.path("flaky", fails(2)), "user.*", headers={"X-Api-Key": "canary-of-a-header"}
     )
-    await asyncio.sleep(IN_FORCE_S)
     published = await organization.post(
         "/events", {"type": "user.created", "data": {"id": "u1"}, "key": "u1"}, status=202
     )
@@ -74,7 +71,6 @@ async def test_another_organization_finds_nothing_of_it(
     stack: Stack, organization: Organization, recorder: Recorder
 ) -> None:
     created = await organization.subscribe(recorder.path("here"), "user.*")
-    await asyncio.sleep(IN_FORCE_S)
     event = await organization.post("/events", {"type": "user.created", "data": {"id": "u"}}, status=202)
     page = await organization.until("/deliveries", ended("success"))
     delivery = page["data"][0]["id"]
@@ -107,7 +103,6 @@ async def test_a_test_send_answers_what_the_receiver_said_also_while_it_is_disab
     organization: Organization, recorder: Recorder
 ) -> None:
     created = await organization.subscribe(recorder.path("teapot", always(418)), "user.*", enabled=False)
-    await asyncio.sleep(IN_FORCE_S)
     said = await organization.post(f"/subscriptions/{created['id']}/test", status=200)
     assert (said["response"]["status"], said["state"]) == (418, "failed")
     (request,) = recorder.requests_to("teapot")
@@ -123,7 +118,7 @@ async def test_a_rotated_secret_signs_beside_the_old_one_until_the_overlap_ends(
 ) -> None:
     created = await organization.subscribe(recorder.path("here"), "user.*")
     rotated = await organization.post(f"/subscriptions/{created['id']}/rotate-secret", {"overlap": "4s"}, status=200)
-    await asyncio.sleep(IN_FORCE_S)
+    await organization.in_force()
     await organization.post("/events", {"type": "user.created", "data": {"id": "1"}}, status=202)
     (during,) = await recorder.until("here", lambda requests: len(requests) == 1, within_s=30)
     for secret in (created["secret"], rotated["secret"]):
@@ -141,19 +136,18 @@ async def test_410_disables_at_once_and_what_it_misses_is_held_until_it_is_repla
 ) -> None:
     answers = iter([410])
     created = await organization.subscribe(recorder.path("moved", lambda _: next(answers, 204)), "user.*")
-    await asyncio.sleep(IN_FORCE_S)
     await organization.post("/events", {"type": "user.created", "data": {"id": "1"}}, status=202)
     path = f"/subscriptions/{created['id']}"
     disabled = await organization.until(path, lambda found: found["state"] == "disabled")
     assert disabled["disabled_reason"] == "gone"
     assert disabled["disabled_at"] is not None
-    await asyncio.sleep(IN_FORCE_S)
+    await organization.in_force()
     missed = await organization.post("/events", {"type": "user.created", "data": {"id": "2"}}, status=202)
     held = await organization.until("/deliveries", lambda page: bool(page["data"]), state="held")
     assert [delivery["event_id"] for delivery in held["data"]] == [missed["id"]]
 
     await organization.post(f"{path}/enable", status=200)
-    await asyncio.sleep(IN_FORCE_S)
+    await organization.in_force()
     replay = await organization.post("/replays", {"subscription_id": created["id"], "state": "held"}, status=202)
     done = await organization.until(f"/replays/{replay['id']}", lambda found: found["state"] == "completed")
     assert (done["total"], done["succeeded"]) == (1, 1)
@@ -166,7 +160,6 @@ async def test_ids_of_wrong_clocks_are_delivered_and_found(
 ) -> None:
     """An event id of 1970 or 2999 is filed under the broker's time: the projection goes on, and the list shows it."""
     await organization.subscribe(recorder.path("here"), "user.*")
-    await asyncio.sleep(IN_FORCE_S)
     normal = new_event_id()
     ids = [f"evt_{year_ms:012x}{normal[16:]}" for year_ms in (0, 32_472_144_000_000)]
     for event_id in ids:
@@ -182,7 +175,6 @@ async def test_a_dead_delivery_is_retried_by_hand_and_never_twice_at_once(
     organization: Organization, recorder: Recorder
 ) -> None:
     await organization.subscribe(recorder.path("mended", always(500)), "user.*", timeout_s=2)
-    await asyncio.sleep(IN_FORCE_S)
     await organization.post("/events", {"type": "user.created", "data": {"id": "1"}}, status=202)
     page = await organization.until("/deliveries", ended("failed"), within_s=60)
     path = f"/deliveries/{page['data'][0]['id']}"
@@ -208,7 +200,6 @@ async def test_a_retry_by_hand_takes_over_from_the_one_that_waits(
     organization: Organization, recorder: Recorder
 ) -> None:
     created = await organization.subscribe(recorder.path("flaky", fails(3)), "user.*")
-    await asyncio.sleep(IN_FORCE_S)
     events = [
         (await organization.post("/events", {"type": "user.created", "data": {"id": f"{n}"}}, status=202))["id"]
         for n in range(2)
@@ -228,7 +219,7 @@ async def test_a_retry_by_hand_takes_over_from_the_one_that_waits(
     def arrived(event_id: str, count: int) -> Any:
         return lambda requests: sum(request.webhook_id == event_id for request in requests) >= count
 
-    await recorder.until("flaky", arrived(events[0], 4), within_s=5)
+    await recorder.until("flaky", arrived(events[0], 4), within_s=60)
     # The other one waited in the same partition of the same tier, behind the first: when it is here, the first was due.
     await recorder.until("flaky", arrived(events[1], 4), within_s=30)
     await organization.until("/deliveries", ended("success"), subscription_id=created["id"])

@@ -1,6 +1,5 @@
 """Yesterday again: a chosen set sent at a rate of its own, whoever is killed meanwhile."""
 
-import asyncio
 from typing import Any
 from uuid import uuid4
 
@@ -13,14 +12,12 @@ from tests.flows.recorder import Recorder, always
 
 pytestmark = [pytest.mark.flow, pytest.mark.kafka, pytest.mark.postgres, pytest.mark.timeout(120)]
 
-IN_FORCE_S = 1.2
 EVENTS = 200
 
 
 async def delivered(organization: Organization, recorder: Recorder, publisher: Publisher) -> str:
     """Deliver EVENTS events to a subscription of the recorder's path `here`; return its id once the log has them."""
     created = await organization.subscribe(recorder.path("here"), "user.*")
-    await asyncio.sleep(IN_FORCE_S)
     for number in range(EVENTS):
         publisher.publish(type="user.created", organization_id=organization.id, data={"id": str(number)})
     await recorder.until("here", lambda requests: len(requests) == EVENTS, within_s=60)
@@ -131,7 +128,6 @@ async def test_a_failing_endpoint_is_given_up_and_then_disabled_for_good_reason(
 ) -> None:
     """Ten deliveries in a row that are given up disable a subscription; the eleventh is held."""
     created = await organization.subscribe(recorder.path("dead", always(500)), "user.*")
-    await asyncio.sleep(IN_FORCE_S)
     for number in range(10):
         publisher.publish(type="user.created", organization_id=organization.id, data={"id": str(number)})
     path = f"/subscriptions/{created['id']}"

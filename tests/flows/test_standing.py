@@ -1,6 +1,5 @@
 """A subscription fails, is disabled and recovers; another one is told of it, and it gets all in the end."""
 
-import asyncio
 import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,7 +11,6 @@ from tests.flows.recorder import Recorder, Request, always
 
 pytestmark = [pytest.mark.flow, pytest.mark.kafka, pytest.mark.postgres, pytest.mark.timeout(120)]
 
-IN_FORCE_S = 1.2
 EVENTS = 10  # as many as must be given up
 
 
@@ -33,7 +31,6 @@ async def test_another_subscription_is_told_of_one_that_fails_is_disabled_and_re
     broken = await organization.subscribe(recorder.path("broken", always(500)) + "?key=hidden", "*")
     await organization.subscribe(recorder.path("watching"), "subscription.*")
     at = f"/subscriptions/{broken['id']}"
-    await asyncio.sleep(IN_FORCE_S)
     failed = await publish(organization, EVENTS)
     seen = await recorder.until("watching", lambda requests: len(requests) == 2, within_s=30)
     warned, disabled = sorted(told(seen), key=lambda event: str(event["id"]))
@@ -43,7 +40,7 @@ async def test_another_subscription_is_told_of_one_that_fails_is_disabled_and_re
     assert "hidden" not in json.dumps([warned, disabled])
 
     await organization.until(at, lambda body: body["state"] == "disabled")
-    await asyncio.sleep(IN_FORCE_S)
+    await organization.in_force()
     held = await publish(organization, 1)
     lag = await organization.until(f"{at}/lag", lambda lag: lag["held"]["count"] == 1)
     assert (lag["count"], lag["where"], lag["behind"]) == (0, [], None)
@@ -51,7 +48,7 @@ async def test_another_subscription_is_told_of_one_that_fails_is_disabled_and_re
     recorder.mend("broken")
     before = len(recorder.requests_to("broken"))
     await organization.post(f"{at}/enable", status=200)
-    await asyncio.sleep(IN_FORCE_S)
+    await organization.in_force()
     since = (began - timedelta(minutes=1)).isoformat()
     assert await organization.post(f"{at}/recover", {"since": since, "dry_run": True}, status=200) == {
         "count": EVENTS + 1

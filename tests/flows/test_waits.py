@@ -22,6 +22,7 @@ from schemas.records import Attempt, AttemptState
 from schemas.topics import ATTEMPTS
 from schemas.waits import parse_schedule
 from tests.flows.conftest import records_on
+from tests.flows.in_force import METERED, in_force
 from tests.flows.recorder import Recorder, always
 
 pytestmark = [pytest.mark.flow, pytest.mark.kafka, pytest.mark.postgres, pytest.mark.alone, pytest.mark.timeout(180)]
@@ -49,9 +50,10 @@ async def test_all_tiers_under_kills_are_never_early_and_count_exactly(servers_f
     env = {
         "HOOKLINE_RETRY_WAITS": WAITS,
         "HOOKLINE_RETRY_JITTER": str(JITTER),
-        "HOOKLINE_LOG_LEVEL": "warning",
+        "HOOKLINE_LOG_LEVEL": "info",
         # All of these fail, within the minute that a breaker looks at: its waits are not the ones that are measured.
         "HOOKLINE_BREAKER_LEAST_ATTEMPTS": "1000000",
+        **METERED,
     }
     stack = Stack(servers_folder / "waits", env=env)
     await asyncio.to_thread(stack.start)
@@ -60,7 +62,7 @@ async def test_all_tiers_under_kills_are_never_early_and_count_exactly(servers_f
             organizations = [f"org_{uuid4().hex[:12]}" for _ in range(SUBSCRIPTIONS)]
             for number, organization in enumerate(organizations):
                 await _subscribe(stack, recorder.path(f"{number}", always(500)), organization)
-            await asyncio.sleep(2.0)  # in force everywhere
+            await in_force(stack)
             await asyncio.to_thread(stack.hold, "projector")  # it would disable what always fails
             away = Away()
             await asyncio.gather(_publish(stack, organizations), _kill(stack, away))

@@ -40,6 +40,6 @@ async def test_its_examples_run_and_are_on_the_log(stack: Stack) -> None:
     assert '"summary":{"lines":2,"published":1,"refused":1' in said[4]
     headers = {"Authorization": f"Bearer {stack.admin_token}"}
     async with httpx.AsyncClient(base_url=stack.api_url, headers=headers, trust_env=False) as api:
-        organization = Organization("org_default", api)
+        organization = Organization("org_default", api, stack)
         for number in (123, 124, 125, 126, 128):
             await organization.until("/events", lambda page: page["data"], source_id=f"signup-{number}")

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import pytest
-from confluent_kafka import Message, Producer
+from confluent_kafka import Consumer, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 from hypothesis import given
@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from processors import index as index_module
 from processors.index import IndexFollower, SubscriptionIndex
+from processors.metrics import FOLLOWED
 from producers.handover import Handover
 from schemas.codec import UnreadableRecord, encode
 from schemas.ids import OrganizationId, SubscriptionId, new_subscription_id
@@ -142,29 +143,38 @@ def test_what_strangers_ask_for_is_not_remembered_for_ever() -> None:
 
 
 class Topic:
-    """A compacted topic with one partition for subscriptions."""
+    """A compacted topic with two partitions for subscriptions."""
 
     def __init__(self, bootstrap: str, name: str) -> None:
         self.config = {"bootstrap.servers": bootstrap}
-        self._name = name
+        self.name = name
         self._producer = Producer({**self.config, "partitioner": PARTITIONER, "linger.ms": 0})
+
+    def ends(self) -> dict[str, float]:
+        """Return each partition's next offset, by its number as metrics name it."""
+        consumer = Consumer({**self.config, "group.id": self.name})
+        try:
+            places = {str(each): TopicPartition(self.name, each) for each in range(2)}
+            return {name: consumer.get_watermark_offsets(place, timeout=30)[1] for name, place in places.items()}
+        finally:
+            consumer.close()
 
     def put(self, *subscriptions: Subscription) -> None:
         self.write(*((each.id, encode(each)) for each in subscriptions))
 
     def write(self, *records: tuple[str, bytes | None]) -> None:
         for key, value in records:
-            self._producer.produce(self._name, value, key=key.encode())
+            self._producer.produce(self.name, value, key=key.encode())
         assert self._producer.flush(30) == 0
 
     def write_in_transactions(self, *transactions: list[tuple[str, bytes | None]], abort_last: bool = False) -> None:
         """Transactions leave offsets without records: a marker behind each, and what was aborted."""
-        writer = Producer({**self.config, "transactional.id": self._name})
+        writer = Producer({**self.config, "transactional.id": self.name})
         writer.init_transactions(10)
         for number, records in enumerate(transactions, 1):
             writer.begin_transaction()
             for key, value in records:
-                writer.produce(self._name, value, key=key.encode())
+                writer.produce(self.name, value, key=key.encode())
             if abort_last and number == len(transactions):
                 writer.flush(30)
                 writer.abort_transaction(10)
@@ -308,3 +318,22 @@ async def test_stops_while_kafka_is_away() -> None:
     starting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await starting
+
+
+@pytest.mark.kafka
+@pytest.mark.parametrize("abort_last", [False, True])
+async def test_the_metrics_say_how_far_it_has_followed(topic: Topic, abort_last: bool) -> None:
+    own, other = subscription(), subscription()
+    async with following(topic) as (_, follower), asyncio.timeout(30):
+        assert (set(followed(topic).values()), followed(topic).keys()) == ({0}, topic.ends().keys())
+        topic.put(own)
+        topic.write((other.id, b"\x00 nobody reads this"))
+        topic.write_in_transactions([(own.id, None)], [(other.id, None)], abort_last=abort_last)
+        await follower.caught_up()
+        assert followed(topic) == topic.ends()
+
+
+def followed(topic: Topic) -> dict[str, float]:
+    """Return what the metrics say of the topic, by partition."""
+    samples = [sample for family in FOLLOWED.collect() for sample in family.samples]
+    return {each.labels["partition"]: each.value for each in samples if each.labels["topic"] == topic.name}

@@ -603,10 +603,9 @@ async def test_a_receiver_that_closes_every_connection_is_one_failure_and_no_loo
     async with Receiver(script) as receiver:
         await sender.send(delivery(), endpoint(receiver.url))
         gone = True
-        outcome, took_s = await timed(sender.send(owed := delivery(), endpoint(receiver.url)))
+        outcome = await sender.send(owed := delivery(), endpoint(receiver.url))
     assert outcome.error_kind is ErrorKind.DISCONNECTED
     assert len([request for request in receiver.requests if request.headers["webhook-id"] == owed.event_id]) == 2
-    assert took_s < 1
 
 
 async def test_an_answer_that_breaks_off_on_a_kept_connection_is_a_failure(sender: Sender) -> None:

@@ -14,10 +14,10 @@ from standardwebhooks import Webhook
 
 from compose.stack import Stack
 from schemas.topics import CLOUDEVENTS
+from tests.flows.in_force import METERED, in_force
 from tests.flows.recorder import Recorder, Request
 
 _WITHIN_S = 60.0
-_IN_FORCE_S = 2.0
 _ORGANIZATION = "org_verifiers"
 _EVENT = {
     "specversion": "1.0",
@@ -35,7 +35,7 @@ def judged(folder: Path, node: str) -> dict[str, bool]:
     """Return, for each promise to a service in another language, whether it was kept."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     with tempfile.TemporaryDirectory(prefix="hookline-verifiers-", ignore_cleanup_errors=True) as data:
-        stack = Stack(Path(data) / "stack")
+        stack = Stack(Path(data) / "stack", env=METERED)
         stack.start()
         try:
             return asyncio.run(_judged(stack, folder, node))
@@ -48,7 +48,7 @@ async def _judged(stack: Stack, folder: Path, node: str) -> dict[str, bool]:
     async with Recorder() as recorder, httpx.AsyncClient(base_url=stack.api_url, headers=headers) as api:
         wanted = {"url": recorder.path("here"), "event_types": ["user.*"]}
         created = (await api.post("/api/v1/subscriptions", json=wanted)).json()
-        await asyncio.sleep(_IN_FORCE_S)
+        await in_force(stack)
         event = {**_EVENT, "time": datetime.now(UTC).isoformat()}
         given = json.dumps({"bootstrap": stack.bootstrap_servers, "topic": CLOUDEVENTS, "event": event})
         ran = await asyncio.to_thread(

@@ -36,7 +36,7 @@ def loaded(text: str) -> Any:
     return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
 
 
-DOCUMENT: dict[str, Any] = loaded(description())
+DOCUMENT: dict[str, Any] = loaded(COPY.read_text())  # the first test holds it to what the code says
 MESSAGES: dict[str, Any] = DOCUMENT["components"]["messages"]
 KINDS = {"events": ["event"], "cloudevents": ["structured", "binary"], "webhooks": ["webhook"]}
 every_type = pytest.mark.parametrize("name", catalogue())

@@ -72,6 +72,7 @@ async def test_a_replay_of_nothing_is_completed(
     assert (row["total"], row["sent"]) == (0, 0)
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("rate", [40.0, 300.0])
 async def test_the_rate_is_kept_within_a_tenth(
     log: Log, upgraded_url: str, bootstrap: str, replayed: Consumer, rate: float

@@ -173,6 +173,7 @@ async def rows(count: int) -> AsyncIterator[Sequence[EventRow]]:
         yield [row] * 100
 
 
+@pytest.mark.alone
 async def test_others_have_their_turn_while_it_looks() -> None:
     looking = asyncio.create_task(looked_through(judge({"cel": "data.amount > 100"}), rows(100), limit=10_000))
     longest, last = 0.0, time.monotonic()
