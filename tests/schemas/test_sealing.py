@@ -1,6 +1,7 @@
 """Sealed values open where they were sealed, with a key that is here, untouched; and nowhere else."""
 
 import base64
+import hmac
 import os
 
 import pytest
@@ -18,7 +19,7 @@ from schemas.sealing import (
     sealer_of,
 )
 
-KEY = bytes(range(32))
+KEY, OTHER = bytes(range(32)), bytes(range(32, 64))
 PLACE = {"organization": "org_789", "row": "sub_1", "purpose": SECRET_PURPOSE}
 SEALER = Sealer({"k1": KEY}, current="k1")
 
@@ -177,3 +178,15 @@ def test_new_master_keys_are_good_and_never_the_same() -> None:
 def test_a_sealer_shows_no_key() -> None:
     assert ENCODED not in repr(SEALER)
     assert KEY.hex() not in repr(SEALER)
+
+
+def test_a_derived_key_is_hkdf_of_each_master_key_the_current_first() -> None:
+    """RFC 5869, 2.2 and 2.3 with hmac alone: no salt is as many zeros as the hash has bytes, one block is enough."""
+    ring = Sealer({"k1": KEY, "k0": OTHER}, current="k0")
+
+    def hkdf(key: bytes) -> bytes:
+        extracted = hmac.digest(bytes(32), key, "sha256")
+        return hmac.digest(extracted, b"links\x01", "sha256")
+
+    assert ring.derived("links") == [hkdf(OTHER), hkdf(KEY)]
+    assert ring.derived("links") != ring.derived("sessions")
