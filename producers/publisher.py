@@ -55,8 +55,8 @@ class Publisher:
     ) -> Receipt:
         """Check an event, queue it for Kafka and return its receipt; what it is made of, `EventFields` says.
 
-        `on_published` is called with the event's id and None, or what went wrong, from the producer's thread (or from
-        one that publishes while the queue is full); it must not block nor close the publisher. Blocks while the queue
+        `on_published` is called with the event's id and None, or what went wrong, from the producer's thread, or from
+        one that publishes; it must not block nor close the publisher. Blocks while the queue
         is full (backpressure), 10 s at most. Raises InvalidInput with a pointer when the event does not fit its schema,
         or only Hookline publishes its type, QueueFull, ProducerClosed.
         """
@@ -86,6 +86,7 @@ class Publisher:
     ) -> Receipt:
         receipt = Receipt(event_id)
         self._producer.produce(record, receipt.settle if on_published is None else _both(receipt, on_published))
+        self._reports.published()
         return receipt
 
     def flush(self, timeout_s: float = 30.0) -> int:

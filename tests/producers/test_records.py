@@ -359,6 +359,29 @@ def test_closing_tells_the_others_when_one_report_raises(nobody: str) -> None:
     assert reports.kinds == {ProducerClosed}
 
 
+def test_who_publishes_serves_reports_as_well(nobody: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The thread alone came so rarely to the interpreter's lock that most of 100,000 records had no report yet."""
+    served = []
+    with producer_to(nobody) as producer:
+        thread = ReportThread(producer)
+        monkeypatch.setattr(producer, "serve", lambda timeout_s: served.append((threading.get_ident(), timeout_s)))
+        for _ in range(1024):
+            thread.published()
+        thread.stop()
+    assert served.count((threading.get_ident(), 0)) == 4  # without waiting
+
+
+def test_with_many_under_way_the_thread_still_serves(nobody: str) -> None:
+    reports = Reports()
+    with producer_to(nobody, patience_s=1.5) as producer:
+        thread = ReportThread(producer)
+        for number in range(1000):
+            producer.produce(record("t", number), reports.of(number))
+        assert wait_until(lambda: len(reports.told) == 1000)
+        thread.stop()
+    assert reports.kinds == {BrokersAway}
+
+
 @pytest.mark.kafka
 def test_eight_threads_share_a_producer(bootstrap: str, topic: str) -> None:
     reports = Reports()
