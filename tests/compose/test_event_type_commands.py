@@ -139,7 +139,7 @@ def test_one_is_checked_defined_changed_and_put_away(real_api: dict[str, str], t
 @pytest.mark.postgres
 def test_a_check_says_what_the_api_would_and_saves_nothing(real_api: dict[str, str]) -> None:
     def run(*arguments: str) -> tuple[int, str]:
-        ran = hookline("event-types", *arguments, **real_api)
+        ran = hookline("event-types", *arguments, "--organization", "org_of_checks", **real_api)
         return ran.code, ran.out + ran.err
 
     assert run(*DEFINE, "--ordering-key", "order_id")[0] == 0

@@ -186,16 +186,28 @@ async def test_what_is_not_there_or_anothers_is_404_and_makes_no_event(api: http
         ({"event_type": 1}, ["/event_type"]),
         ({"data": []}, ["/data"]),
         ({"data": "x"}, ["/data"]),
-        ({"data": {"n": 2**64}}, ["/data/n"]),
-        ({"event_type": "user.created", "data": {}}, ["/data/id"]),
-        ({"event_type": "user.created", "data": {"id": "x", "unknown": 1}}, ["/data/unknown"]),
         ({"unknown": 1}, ["/unknown"]),
     ],
 )
-async def test_what_does_not_hold_is_pointed_at(
+async def test_a_body_that_does_not_hold_is_pointed_at(
     bare_api: httpx.AsyncClient, fields: dict[str, object], pointers: list[str]
 ) -> None:
     assert pointers_of(await bare_api.post(f"{PATH}/{UNKNOWN}/test", json=fields)) == pointers
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize(
+    ("fields", "pointers"),
+    [
+        ({"data": {"n": 2**64}}, ["/data/n"]),
+        ({"event_type": "user.created", "data": {}}, ["/data/id"]),
+        ({"event_type": "user.created", "data": {"id": "x", "unknown": 1}}, ["/data/unknown"]),
+    ],
+)
+async def test_data_that_does_not_hold_is_pointed_at(
+    api: httpx.AsyncClient, fields: dict[str, object], pointers: list[str]
+) -> None:
+    assert pointers_of(await api.post(f"{PATH}/{UNKNOWN}/test", json=fields)) == pointers
 
 
 @pytest.mark.postgres
