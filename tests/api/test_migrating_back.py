@@ -13,7 +13,7 @@ from api.migrations import NOTHING, downgrade, known_revisions, upgrade
 from compose.database import DatabaseError, upgrade_database
 from tests.api.conftest import client_of, settings_of
 
-pytestmark = pytest.mark.postgres
+pytestmark = [pytest.mark.slow, pytest.mark.postgres]
 
 REVISIONS = known_revisions()
 # One row for each table of the first revision, and one that came with the second.

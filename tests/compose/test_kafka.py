@@ -16,7 +16,7 @@ from compose import children
 from compose.children import LOOPBACK, EmbeddedServerError, PortTakenError, free_port
 from compose.kafka import EmbeddedKafka
 
-pytestmark = pytest.mark.kafka
+pytestmark = [pytest.mark.slow, pytest.mark.kafka]
 
 PARENT = """
 import sys

@@ -11,7 +11,7 @@ from confluent_kafka.cimpl import NewTopic
 from compose.children import EmbeddedServerError
 from compose.kafka_cluster import KafkaCluster
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.slow, pytest.mark.kafka, pytest.mark.timeout(180)]
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ from tests.compose.shell import Ran, hookline, started
 MANY = 200
 ORGANIZATION = OrganizationId("org_1")
 
-pytestmark = [pytest.mark.postgres, pytest.mark.kafka]
+pytestmark = [pytest.mark.slow, pytest.mark.postgres, pytest.mark.kafka]
 
 
 class Ring:

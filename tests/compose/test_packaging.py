@@ -315,11 +315,13 @@ def test_commands_run_from_the_image(image: Path, arguments: tuple[str, ...], sa
     assert says in _run(str(image / "bin" / "hookline"), *arguments, cwd=image)
 
 
+@pytest.mark.slow
 def test_processes_need_nothing_of_development(image: Path) -> None:
     modules = "compose.running, compose.moving, compose.topics, compose.doctor, api.app, processors.worker"
     _run(str(image / "bin" / "python"), "-W", "error", "-c", f"import {modules}", cwd=image)
 
 
+@pytest.mark.slow
 @pytest.mark.postgres
 def test_the_image_upgrades_a_database(image: Path, database_url: str) -> None:
     env = environment(DATABASE_URL=database_url, PYTHONPATH="")

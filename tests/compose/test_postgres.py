@@ -18,7 +18,7 @@ from compose import children
 from compose.children import LOOPBACK, EmbeddedServerError, PortTakenError, free_port
 from compose.postgres import EmbeddedPostgres, _let_read
 
-pytestmark = pytest.mark.postgres
+pytestmark = [pytest.mark.slow, pytest.mark.postgres]
 
 PARENT = """
 import sys

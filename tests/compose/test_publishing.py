@@ -133,12 +133,14 @@ def test_an_event_that_does_not_hold_is_refused_with_a_pointer(arguments: tuple[
     assert ran.complaint.startswith(f"hookline: {says}")
 
 
+@pytest.mark.slow
 def test_kafka_away_is_said_within_ten_seconds_and_where() -> None:
     ran = hookline("publish", "hookline.test", "--data", "{}", KAFKA_BOOTSTRAP_SERVERS=NOWHERE)
     assert ran.code == ExitCode.FAILED
     assert NOWHERE in ran.complaint
 
 
+@pytest.mark.slow
 def test_kafka_away_ends_a_stream_and_counts_it() -> None:
     ran = hookline("publish", "hookline.test", "--data", "-", stdin="{}\n" * 500, KAFKA_BOOTSTRAP_SERVERS=NOWHERE)
     assert ran.code == ExitCode.FAILED

@@ -24,6 +24,8 @@ from processors.settings import WorkerSettings
 from producers.settings import KafkaSettings
 from tests.compose.shell import MASTER_KEYS, NO_DATABASE, NOWHERE, hookline, hookline_here, started, wait_for_file
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def settings(bootstrap: str, database_url: str, tmp_path: Path) -> dict[str, str]:

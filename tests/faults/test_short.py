@@ -10,7 +10,14 @@ import pytest
 from tests.faults.scenario import Setting
 from tests.faults.scenarios import ALL
 
-pytestmark = [pytest.mark.flow, pytest.mark.kafka, pytest.mark.postgres, pytest.mark.alone, pytest.mark.timeout(240)]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.flow,
+    pytest.mark.kafka,
+    pytest.mark.postgres,
+    pytest.mark.alone,
+    pytest.mark.timeout(240),
+]
 
 SEED = 5
 OF_EVERY_MACHINE = {"lost", "dead-lettered or held", "still waiting", "sent twice, %"}

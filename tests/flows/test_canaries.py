@@ -61,6 +61,7 @@ def test_a_secret_within_an_encoded_text_is_found_wherever_it_begins(before: str
     assert Canaries({"secret": SECRET}).found_in({"here": encoded})
 
 
+@pytest.mark.slow
 async def test_planted_secrets_are_found_nowhere(talkative: Stack, recorder: Recorder) -> None:
     organization = f"org_{uuid4().hex[:12]}"
     headers = {"Authorization": f"Bearer {talkative.admin_token}", "Hookline-Organization": organization}

@@ -16,7 +16,7 @@ from tests.flows.conftest import Organization, records_on
 from tests.flows.recorder import Recorder, Request
 from tests.flows.test_way_of_an_event import has
 
-pytestmark = [pytest.mark.flow, pytest.mark.kafka, pytest.mark.postgres]
+pytestmark = [pytest.mark.slow, pytest.mark.flow, pytest.mark.kafka, pytest.mark.postgres]
 
 STRUCTURED = [("content-type", b"application/cloudevents+json")]
 

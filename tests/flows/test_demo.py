@@ -10,6 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.slow
 @pytest.mark.flow
 @pytest.mark.timeout(180)
 def test_the_demo_shows_what_arrived_was_retried_died_and_was_sent_again(servers_folder: Path) -> None:

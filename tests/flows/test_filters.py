@@ -11,6 +11,7 @@ from tests.flows.recorder import Recorder
 from tests.flows.test_way_of_an_event import has
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.flow,
     pytest.mark.kafka,
     pytest.mark.postgres,

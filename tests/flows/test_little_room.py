@@ -11,7 +11,7 @@ from producers import Publisher
 from tests.flows.in_force import METERED, in_force
 from tests.flows.recorder import Recorder
 
-pytestmark = [pytest.mark.flow, pytest.mark.kafka, pytest.mark.postgres, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.slow, pytest.mark.flow, pytest.mark.kafka, pytest.mark.postgres, pytest.mark.timeout(240)]
 
 SUBSCRIPTIONS = 10
 LITTLE = 60  # events, ten times what the worker may hold of a partition

@@ -17,7 +17,7 @@ from tests.compose.shell import hookline
 from tests.flows.conftest import Organization
 from tests.flows.recorder import Recorder
 
-pytestmark = [pytest.mark.flow, pytest.mark.kafka, pytest.mark.postgres, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.slow, pytest.mark.flow, pytest.mark.kafka, pytest.mark.postgres, pytest.mark.timeout(180)]
 
 PAGE = Path(__file__).parents[2] / "docs" / "replay.md"
 EVENTS = 200

@@ -17,7 +17,7 @@ from schemas.waits import parse_schedule
 from tests.flows.conftest import WAITS, Organization, records_on
 from tests.flows.recorder import Recorder, fails
 
-pytestmark = [pytest.mark.flow, pytest.mark.kafka, pytest.mark.postgres, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.slow, pytest.mark.flow, pytest.mark.kafka, pytest.mark.postgres, pytest.mark.timeout(120)]
 
 EVENTS = 20
 

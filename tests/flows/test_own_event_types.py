@@ -126,6 +126,7 @@ async def test_what_breaks_it_on_the_topic_is_quarantined_and_delivered_once_it_
     assert sorted(data_of(request)["order_id"] for request in requests) == ["1", "2", "3"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("curl") is None, reason="the page's commands use curl")
 async def test_the_pages_commands_run_one_after_the_other(stack: Stack, tmp_path: Path) -> None:
     blocks = re.findall(r"<!-- run -->\n```sh\n(.*?)```", PAGE, re.DOTALL)

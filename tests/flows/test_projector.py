@@ -13,7 +13,7 @@ from producers import Publisher
 from tests.flows.conftest import Organization
 from tests.flows.recorder import Recorder, fails
 
-pytestmark = [pytest.mark.flow, pytest.mark.kafka, pytest.mark.postgres, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.slow, pytest.mark.flow, pytest.mark.kafka, pytest.mark.postgres, pytest.mark.timeout(180)]
 
 KILLS = 5  # `make faults` kills more of them, and others beside
 AWAY_S = 8.0  # `make faults`, issue 5, has the 60 s of the promise; bench/outage.py measures them

@@ -10,7 +10,7 @@ from producers import Publisher
 from tests.flows.conftest import Organization
 from tests.flows.recorder import Recorder, always
 
-pytestmark = [pytest.mark.flow, pytest.mark.kafka, pytest.mark.postgres, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.slow, pytest.mark.flow, pytest.mark.kafka, pytest.mark.postgres, pytest.mark.timeout(120)]
 
 EVENTS = 200
 

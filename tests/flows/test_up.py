@@ -15,7 +15,7 @@ import httpx
 import psutil
 import pytest
 
-pytestmark = [pytest.mark.flow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.slow, pytest.mark.flow, pytest.mark.timeout(240)]
 
 HOOKLINE = [sys.executable, "-m", "compose.command"]
 ROOT = Path(__file__).parents[2]

@@ -25,7 +25,14 @@ from tests.flows.conftest import records_on
 from tests.flows.in_force import METERED, in_force
 from tests.flows.recorder import Recorder, always
 
-pytestmark = [pytest.mark.flow, pytest.mark.kafka, pytest.mark.postgres, pytest.mark.alone, pytest.mark.timeout(180)]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.flow,
+    pytest.mark.kafka,
+    pytest.mark.postgres,
+    pytest.mark.alone,
+    pytest.mark.timeout(180),
+]
 
 WAITS = "200ms,500ms,1s,2s,3s,5s"
 SCHEDULE = parse_schedule(WAITS)

@@ -9,9 +9,9 @@ INPUTS = 300  # the short form; CI sends 2,000 with `make fuzz INPUTS=2000`, a m
 SEED = 4  # fixed: a change fails here because of what it changed; `make fuzz` draws one
 
 
+@pytest.mark.slow
 @pytest.mark.kafka
 @pytest.mark.postgres
-@pytest.mark.no_cover  # it claims nothing of lines, and measuring them takes longer than the test
 @pytest.mark.timeout(1200)  # every operation in both modes: 100 s alone, and four times that beside others
 def test_some_requests_of_each_kind_break_nothing(database_url: str, bootstrap: str) -> None:
     findings = run(database_url, bootstrap, inputs=INPUTS, seed_=SEED)

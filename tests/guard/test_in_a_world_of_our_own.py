@@ -18,7 +18,7 @@ from tests.guard.world import OWN, PROXY
 from tests.schemas.test_addresses import BAD, oracle_refuses
 from tests.schemas.test_urls import TRICKS
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 LED_ELSEWHERE = {"public", "literals", "tricks", "inside the list", "rebinding"}  # some of their names are public
 

@@ -24,7 +24,7 @@ from compose.stack import Stack
 from producers import Publisher
 from tests.flows.recorder import Recorder
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.slow, pytest.mark.kafka, pytest.mark.timeout(120)]
 
 ROOT = Path(__file__).parents[2]
 

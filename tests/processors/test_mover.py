@@ -62,6 +62,7 @@ def test_is_never_early_nor_a_second_late_beside_20_000_that_wait(bootstrap: str
     assert max(one.late_s for one in arrived) < 1
 
 
+@pytest.mark.slow
 def test_stock_faust_that_waits_in_its_body_is_late_on_such_a_backlog(bootstrap: str) -> None:
     """Control for FAUST.md, F11: what is due waits behind what is not, in the one queue of all partitions."""
     stage = Stage(bootstrap, [LONG]).create()
@@ -82,6 +83,7 @@ def test_key_value_and_headers_stay_as_they_are(bootstrap: str) -> None:
     assert (arrived.key, arrived.value, arrived.headers) == (SUBSCRIPTION.encode(), encode(delivery), headers)
 
 
+@pytest.mark.slow
 def test_kill_9_loses_nothing_and_moves_nothing_early(bootstrap: str) -> None:
     stage = Stage(bootstrap, [SHORT, LONG]).create()
     deliveries = [waiting(due_in_s=3 + n / 1000, sequence=n) for n in range(6000)]
@@ -98,6 +100,7 @@ def test_kill_9_loses_nothing_and_moves_nothing_early(bootstrap: str) -> None:
     assert twice <= 1000  # what became finished since the last commit, a quarter of a second before
 
 
+@pytest.mark.slow
 @pytest.mark.alone
 def test_six_tiers_a_skewed_partition_and_two_kills_are_never_early_and_little_late(bootstrap: str) -> None:
     """90 % of 20,000 records on one partition; what is due while no mover runs is late by its absence, no more."""
@@ -225,6 +228,7 @@ def test_a_partition_that_holds_as_much_as_it_may_is_paused_and_goes_on(bootstra
     assert not any(one.is_early for one in arrived)
 
 
+@pytest.mark.slow
 def test_movers_that_come_and_go_lose_nothing(bootstrap: str) -> None:
     stage = Stage(bootstrap, [SHORT, LONG]).create()
     deliveries = [waiting(due_in_s=2 + n / 500, sequence=n) for n in range(4000)]
@@ -245,6 +249,7 @@ def test_a_second_mover_of_the_same_slot_throws_the_first_out(bootstrap: str) ->
         _replace(first, stage)
 
 
+@pytest.mark.slow
 def test_goes_on_by_itself_when_kafka_was_away(tmp_path: Path) -> None:
     kafka = EmbeddedKafka(tmp_path)
     kafka.start()

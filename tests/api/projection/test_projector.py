@@ -78,6 +78,7 @@ async def test_an_event_its_deliveries_and_attempts_become_rows(stage: Stage, db
     await assert_counts_are_the_rows(db)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(180)
 async def test_ten_kills_leave_no_row_missing_and_none_double(stage: Stage, db: Db) -> None:
     subscriptions = [new_subscription_id() for _ in range(5)]
@@ -125,6 +126,7 @@ async def test_a_second_projector_of_the_same_slot_throws_the_first_out(stage: S
                 await first
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("while_it_runs", [False, True])
 async def test_a_topic_that_was_made_anew_is_read_from_its_beginning(
     stage: Stage, db: Db, *, while_it_runs: bool
@@ -162,6 +164,7 @@ async def _make_anew(stage: Stage, names: tuple[str, ...]) -> None:
                 return
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(180)
 async def test_goes_on_when_postgresql_is_back(bootstrap: str, servers_folder: Path) -> None:
     postgres = EmbeddedPostgres(servers_folder / "postgres-away")

@@ -294,6 +294,7 @@ asyncio.run(ReplayRunner(settings, KafkaSettings(bootstrap_servers=sys.argv[2]))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("dies_at", "after"),
     [
