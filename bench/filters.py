@@ -17,7 +17,7 @@ from processors.filtering import takers
 from processors.index import SubscriptionIndex
 from processors.routing import _delivery_record, checked_event, deliveries_of
 from schemas.codec import encode
-from schemas.filters import EventContext, checked_filters, filters_of
+from schemas.filters import EventContext, Filters, checked_filters, filters_of
 from schemas.ids import EventId, OrganizationId, new_event_id, new_subscription_id
 from schemas.json_values import Json
 from schemas.records import Event, Position, Subscription
@@ -60,7 +60,7 @@ def main() -> None:
         _line(
             name,
             [
-                _least_us(lambda known=known, context=context: known.take(context)),  # type: ignore[misc]
+                _least_us(lambda known=known, context=context: _again(known, context)),  # type: ignore[misc]
                 _least_us(lambda known=known: known.take(EventContext.of(event))),  # type: ignore[misc]
             ],
         )
@@ -114,6 +114,11 @@ def _route(index: SubscriptionIndex, value: bytes) -> None:
     )
     for delivery in owed.deliveries:
         _delivery_record(delivery)
+
+
+def _again(known: Filters, context: EventContext) -> None:
+    context.spent = 0  # all filters of an organization on one event have a limit together; this is one filter each time
+    known.take(context)
 
 
 def _line(name: str, figures: list[float]) -> None:

@@ -21,6 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from api.database import DatabaseAway, tenant_transaction_of
 from api.errors import Conflict, Refusal
+from api.events.gathering import Gathering
 from api.events.publishing import EventPublishing
 from api.events.tables import Claim, claimed, mark_produced
 from api.events.taking import Taken, refused
@@ -44,6 +45,8 @@ class EventPosting:
         self._engine = engine
         self._publishing = publishing
         self._refused = metrics.events.labels("refused")
+        self._claiming = Gathering(self._claim_all)
+        self._marking = Gathering(self._mark_all)
         self._under_way: dict[tuple[OrganizationId, str], asyncio.Event] = {}
 
     async def post(self, value: Given, read: Callable[[Given], Taken]) -> EventId:
@@ -131,10 +134,8 @@ class EventPosting:
             event, name = each.event, str(each.claim)
             claimed_at = made_at(event.id) if each.is_dated else event.created_at
             wanted.setdefault(name, Claim(name, event.id, fingerprints[event.id], claimed_at))
-        organization_id = named[0].event.organization_id
         try:
-            async with tenant_transaction_of(self._engine, organization_id) as db:
-                return await claimed(db, organization_id, [*wanted.values()])
+            return await self._claiming.ask(named[0].event.organization_id, [*wanted.values()])
         except DatabaseAway as away:
             return away
 
@@ -142,10 +143,17 @@ class EventPosting:
         if not source_ids:
             return
         try:
-            async with tenant_transaction_of(self._engine, organization_id) as db:
-                await mark_produced(db, organization_id, source_ids, produced_at=datetime.now(UTC))
+            await self._marking.ask(organization_id, source_ids)
         except (DatabaseAway, SQLAlchemyError) as error:  # Kafka has them: a repeat publishes them again, as the same
             log.warning("event.not_marked", error=type(error).__name__, events=len(source_ids))
+
+    async def _claim_all(self, organization_id: OrganizationId, wanted: Sequence[Claim]) -> Mapping[str, Claim]:
+        async with tenant_transaction_of(self._engine, organization_id) as db:
+            return await claimed(db, organization_id, wanted)
+
+    async def _mark_all(self, organization_id: OrganizationId, source_ids: Sequence[str]) -> None:
+        async with tenant_transaction_of(self._engine, organization_id) as db:
+            await mark_produced(db, organization_id, source_ids, produced_at=datetime.now(UTC))
 
 
 def fingerprint_of(event: Event) -> bytes:

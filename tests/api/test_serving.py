@@ -51,6 +51,7 @@ async def process() -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
         await started.communicate()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
 async def test_a_stop_is_graceful_and_no_failure(how: signal.Signals) -> None:
     async with process() as (api, url), httpx.AsyncClient(base_url=url) as client:
@@ -61,6 +62,7 @@ async def test_a_stop_is_graceful_and_no_failure(how: signal.Signals) -> None:
         assert api.returncode == 0
 
 
+@pytest.mark.slow
 async def test_a_request_at_hand_is_finished() -> None:
     async with process() as (api, url), httpx.AsyncClient(base_url=url, timeout=20) as client:
         waiting = asyncio.create_task(client.get("/readyz"))  # Kafka is away: it takes more than a second

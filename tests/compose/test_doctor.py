@@ -147,6 +147,7 @@ def by_check(findings: list[Finding]) -> dict[str, Finding]:
     return {finding.check: finding for finding in findings}
 
 
+@pytest.mark.slow
 @pytest.mark.alone
 def test_with_everything_away_it_says_so_within_fifteen_seconds() -> None:
     began = time.monotonic()
@@ -161,6 +162,7 @@ def test_with_everything_away_it_says_so_within_fifteen_seconds() -> None:
     assert "password-of-the-database" not in ran.out + ran.err
 
 
+@pytest.mark.slow
 @pytest.mark.alone
 def test_servers_that_take_connections_and_never_answer_do_not_hold_it() -> None:
     with socket.create_server(("127.0.0.1", 0)) as mute:

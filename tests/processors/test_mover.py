@@ -50,6 +50,7 @@ def skewed(stage: Stage, *, soon_s: float, later_s: float, later: int) -> list[D
     return soon
 
 
+@pytest.mark.slow
 @pytest.mark.alone
 def test_is_never_early_nor_a_second_late_beside_20_000_that_wait(bootstrap: str) -> None:
     stage = Stage(bootstrap, [LONG]).create()
@@ -160,6 +161,7 @@ def test_a_mover_that_was_killed_goes_on_within_a_second_of_its_return(bootstrap
     assert max(one.at for one in arrived) - began < 1
 
 
+@pytest.mark.slow
 def test_what_was_moved_ahead_is_not_moved_again_after_a_restart(bootstrap: str) -> None:
     stage = Stage(bootstrap, [LONG]).create()
     last, *soon = [waiting(due_in_s=6 if n == 0 else 0.5, sequence=n) for n in range(200)]

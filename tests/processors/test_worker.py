@@ -184,6 +184,7 @@ async def test_what_is_out_when_sigterm_comes_ends_and_is_not_sent_again(topics:
         assert len(receiver.requests) == 1
 
 
+@pytest.mark.slow
 async def test_a_worker_that_was_cut_off_sends_again_when_it_is_back(topics: str, producer: LoopProducer) -> None:
     opened = asyncio.Event()
 
@@ -258,6 +259,7 @@ async def test_a_replay_that_hangs_takes_no_place_of_live_deliveries(topics: str
     assert "hookline-replay" not in receiver.requests[0].headers
 
 
+@pytest.mark.slow
 async def test_what_a_replay_finished_behind_one_that_hung_is_not_sent_again(
     topics: str, producer: LoopProducer
 ) -> None:
@@ -330,6 +332,7 @@ async def test_what_a_worker_cannot_go_on_with_ends_it_and_acks_nothing(
     assert receiver.requests == []
 
 
+@pytest.mark.slow
 async def test_sigterm_ends_a_worker_that_waits_for_kafka() -> None:
     kafka = KafkaSettings(bootstrap_servers=closed_port())
     task = asyncio.create_task(run_worker(settings(), kafka))

@@ -108,8 +108,9 @@ async def test_the_stream_is_read_no_faster_than_the_limit_allows(
     assert asyncio.get_running_loop().time() - began >= 1
 
 
-async def test_without_kafka_nothing_is_read_in_vain() -> None:
-    async with client_of(settings_of(NO_DATABASE_URL)) as api, asyncio.timeout(30):
+@pytest.mark.postgres
+async def test_without_kafka_nothing_is_read_in_vain(api: httpx.AsyncClient) -> None:
+    async with asyncio.timeout(30):
         problem_of(await api.post(PATH, content=lines(EVENT), headers=NDJSON), 503)
 
 
