@@ -35,6 +35,7 @@ def test_the_committed_copy_is_what_the_api_says() -> None:
     check_copy(COPY)
 
 
+@pytest.mark.slow
 def test_it_is_the_same_in_every_process() -> None:
     env = {**os.environ, "PYTHONHASHSEED": "7", "HOOKLINE_LARGEST_EVENT_BYTES": "2048"}
     other = subprocess.run(

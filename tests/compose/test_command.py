@@ -188,6 +188,7 @@ def test_the_database_is_taken_back_and_says_from_where(database_url: str) -> No
     assert json.loads(hookline_here("db", "current", "--json", **env).out)["current"] is None
 
 
+@pytest.mark.slow
 def test_takes_from_the_running_stack_what_the_environment_does_not_say(tmp_path: Path, database_url: str) -> None:
     folder = tmp_path / ".hookline"
     folder.mkdir()

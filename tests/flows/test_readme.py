@@ -19,6 +19,7 @@ README = (ROOT / "README.md").read_text()
 RUNNABLE = re.compile(r"<!-- run -->\n```sh\n(.*?)```", re.DOTALL)
 
 
+@pytest.mark.slow
 @pytest.mark.flow
 @pytest.mark.skipif(shutil.which("curl") is None, reason="README's commands use curl")
 def test_its_commands_run_one_after_the_other(stack: Stack, tmp_path: Path) -> None:

@@ -171,6 +171,7 @@ async def test_ids_of_wrong_clocks_are_delivered_and_found(
         assert (await organization.get(f"/events/{event_id}"))["deliveries"][0]["state"] in {"pending", "success"}
 
 
+@pytest.mark.slow
 async def test_a_dead_delivery_is_retried_by_hand_and_never_twice_at_once(
     organization: Organization, recorder: Recorder
 ) -> None:

@@ -77,9 +77,11 @@ async def test_a_cancelled_replay_sends_no_more_and_says_how_far_it_came(
     await recorder.until("here", lambda requests: len(requests) > EVENTS + 10, within_s=60)
     cancelled = await organization.post(f"{path}/cancel", status=200)
     assert cancelled["state"] == "cancelled"
-    done = await organization.until(path, lambda found: found["sent"] == found["succeeded"])
+    done = await organization.until(  # what it had not sent is marked by its runner, which may be busy with the last
+        path, lambda found: found["sent"] == found["succeeded"] == found["total"] - found["cancelled"]
+    )
     assert 0 < done["sent"] < EVENTS
-    assert done["sent"] + done["cancelled"] == done["total"] == EVENTS
+    assert done["total"] == EVENTS
     await organization.api.post(f"/api/v1{path}/cancel")
     assert (await organization.api.post(f"/api/v1{path}/cancel")).status_code == 409
 

@@ -24,6 +24,7 @@ def told(requests: list[Request]) -> list[Any]:
     return [json.loads(request.body) for request in requests]
 
 
+@pytest.mark.slow
 async def test_another_subscription_is_told_of_one_that_fails_is_disabled_and_recovers(
     organization: Organization, recorder: Recorder
 ) -> None:

@@ -306,6 +306,7 @@ async def test_an_older_version_than_asked_for_is_returned_when_there_is_no_newe
         assert await follower.current(own.id, 9) == own
 
 
+@pytest.mark.slow
 @pytest.mark.alone
 async def test_stops_while_kafka_is_away() -> None:
     handover = Handover(asyncio.get_running_loop())

@@ -104,6 +104,7 @@ def test_a_service_without_a_loop_follows_too(bootstrap: str, writer: Writer) ->
         catalogue.of("order.shipped", ORG).check({"id": "x"})
 
 
+@pytest.mark.slow
 def test_says_so_when_kafka_is_away() -> None:
     with (
         pytest.raises(BrokersAway, match="was not read within"),

@@ -106,6 +106,7 @@ async def test_an_export_is_filtered_as_a_list_is(
     assert (await api.get(EXPORT, params={**params, "actor": "usr_2"})).text == ""
 
 
+@pytest.mark.slow
 async def test_a_long_log_does_not_fill_the_memory(shared_url: str, db: "asyncpg.Connection[asyncpg.Record]") -> None:
     """Ten times as many entries take no more memory: a batch or two at a time are held."""
     engine = engine_of(settings_of(shared_url))

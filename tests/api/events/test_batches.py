@@ -110,6 +110,7 @@ async def test_without_the_database_only_what_has_an_id_fails(
         problem_of(await api.post(PATH, json={"events": [{**EVENT, "id": "a"}]}), 503)
 
 
+@pytest.mark.slow
 async def test_without_kafka_a_batch_is_503_within_10_s() -> None:
     async with client_of(settings_of(NO_DATABASE_URL)) as api:
         async with asyncio.timeout(30):

@@ -150,6 +150,7 @@ async def test_an_event_over_the_limit_is_413(text: str) -> None:
         problem_of(await api.post(PATH, content=body, headers={"Content-Type": "application/json"}), 413)
 
 
+@pytest.mark.slow
 @pytest.mark.alone
 async def test_without_kafka_it_is_503_within_10_s_and_no_more_may_wait_than_the_limit() -> None:
     async with client_of(settings_of(NO_DATABASE_URL, most_waiting_events=1)) as api:
@@ -167,6 +168,7 @@ async def test_without_kafka_it_is_503_within_10_s_and_no_more_may_wait_than_the
     assert 'hookline_api_events_total{outcome="failed"} 2.0' in text
 
 
+@pytest.mark.slow
 @pytest.mark.kafka
 @pytest.mark.alone
 async def test_a_topic_that_is_not_there_is_503_and_no_false_202(

@@ -143,6 +143,7 @@ async def test_the_event_is_the_one_asked_for(
     assert body["data"] == data
 
 
+@pytest.mark.slow
 @pytest.mark.postgres
 @pytest.mark.kafka
 async def test_past_the_timeout_and_five_seconds_it_is_202_and_the_same_key_sends_no_other(
