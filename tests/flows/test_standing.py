@@ -63,6 +63,6 @@ async def test_another_subscription_is_told_of_one_that_fails_is_disabled_and_re
     seen = await recorder.until("watching", lambda requests: len(requests) == 3, within_s=60)
     recovered = told(seen)[-1]
     assert (recovered["type"], recovered["data"]["subscription_id"]) == ("subscription.recovered", broken["id"])
-    page = await organization.get("/events", type="subscription.recovered")
+    page = await organization.until("/events", lambda page: bool(page["data"]), type="subscription.recovered")
     assert [event["id"] for event in page["data"]] == [recovered["id"]]
     assert all("subscription" not in json.loads(request.body)["type"] for request in recorder.requests_to("broken"))
