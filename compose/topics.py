@@ -29,6 +29,9 @@ from schemas.topics import Topic, declared_topics
 
 LEADERS_WITHIN_S: Final = 30.0
 _TIMEOUT_S: Final = 5.0
+_BUSY_S: Final = (
+    30.0  # once it answers: a broker that makes dozens of partitions on a slow disk tells nothing for seconds
+)
 _LOOK_EVERY_S: Final = 0.1
 
 Found = TypeVar("Found")
@@ -186,7 +189,7 @@ def _create(brokers: Brokers, topics: Sequence[Topic]) -> None:
         )
         for topic in topics
     ]
-    for name, answer in brokers.create_topics(new, request_timeout=_TIMEOUT_S).items():
+    for name, answer in brokers.create_topics(new, request_timeout=_BUSY_S).items():
         try:
             answer.result()
         except KafkaException as error:
@@ -203,7 +206,7 @@ def _alter(brokers: Brokers, altered: Sequence[Altered]) -> None:
         )
     if not resources:
         return
-    answers = brokers.incremental_alter_configs(list(resources.values()), request_timeout=_TIMEOUT_S)
+    answers = brokers.incremental_alter_configs(list(resources.values()), request_timeout=_BUSY_S)
     for resource, answer in answers.items():
         try:
             answer.result()
@@ -215,7 +218,7 @@ def _wait_for_leaders(brokers: Brokers, names: Sequence[str]) -> None:
     """Return when every partition is served. Metadata names a leader before that broker knows that it is one."""
     deadline = time.monotonic() + LEADERS_WITHIN_S
     while True:
-        found = brokers.answer(lambda: brokers.list_topics(timeout=_TIMEOUT_S)).topics
+        found = brokers.answer(lambda: brokers.list_topics(timeout=_BUSY_S)).topics
         waiting = [name for name in names if name not in found or _leaderless(found[name].partitions.values())]
         waiting = waiting or _unserved(brokers, {name: len(found[name].partitions) for name in names})
         if not waiting:
@@ -230,7 +233,7 @@ def _unserved(brokers: Brokers, partitions: Mapping[str, int]) -> list[str]:
     latest = OffsetSpec.latest()  # type: ignore[no-untyped-call] # confluent-kafka leaves it untyped
     asked = {TopicPartition(name, number): latest for name, count in partitions.items() for number in range(count)}
     unserved = []
-    for place, answer in brokers.list_offsets(asked, request_timeout=_TIMEOUT_S).items():
+    for place, answer in brokers.list_offsets(asked, request_timeout=_BUSY_S).items():
         try:
             answer.result()
         except KafkaException:  # told by name if it stays so

@@ -104,11 +104,14 @@ def test_kill_9_loses_nothing_and_moves_nothing_early(bootstrap: str) -> None:
 @pytest.mark.slow
 @pytest.mark.alone
 def test_six_tiers_a_skewed_partition_and_two_kills_are_never_early_and_little_late(bootstrap: str) -> None:
-    """90 % of 20,000 records on one partition; what is due while no mover runs is late by its absence, no more."""
+    """90 % of 8,000 records on one partition; what is due while no mover runs is late by its absence, no more.
+
+    330 a second: what a machine can do besides is docs/performance.md's (a slow one was 1.7 s late with five times that).
+    """
     tiers = [timedelta(milliseconds=each) for each in (200, 500, 1000, 2000, 3000, 5000)]
     stage = Stage(bootstrap, tiers).create()
     draw = random.Random(5)
-    deliveries = [waiting(due_in_s=draw.uniform(4, 16), sequence=n) for n in range(20_000)]
+    deliveries = [waiting(due_in_s=draw.uniform(4, 28), sequence=n) for n in range(8_000)]
     share = len(deliveries) // len(tiers) + 1
     for number, tier in enumerate(tiers):  # shorter ones than what remains: they hop
         own = deliveries[number * share : (number + 1) * share]
@@ -137,7 +140,7 @@ def test_six_tiers_a_skewed_partition_and_two_kills_are_never_early_and_little_l
     late = sorted(counted)[len(counted) * 99 // 100]
     print(f"{len(counted)} of {len(due)} were not due around a kill (away {[round(e - b, 2) for b, e in away]} s):")
     print(f"p99 {late:.3f} max {max(counted):.3f} s late; {len(arrived) - len(due)} moved twice")
-    assert len(counted) > 6000
+    assert len(counted) > 2000
     assert late < 1
 
 
