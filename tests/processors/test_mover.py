@@ -106,7 +106,7 @@ def test_kill_9_loses_nothing_and_moves_nothing_early(bootstrap: str) -> None:
 def test_six_tiers_a_skewed_partition_and_two_kills_are_never_early_and_little_late(bootstrap: str) -> None:
     """90 % of 8,000 records on one partition; what is due while no mover runs is late by its absence, no more.
 
-    330 a second: what a machine can do besides is docs/performance.md's (a slow one was 1.7 s late with five times that).
+    330 a second: what more a machine can do is for docs/performance.md (a slow one was 1.7 s late at five times that).
     """
     tiers = [timedelta(milliseconds=each) for each in (200, 500, 1000, 2000, 3000, 5000)]
     stage = Stage(bootstrap, tiers).create()
