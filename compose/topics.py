@@ -29,9 +29,8 @@ from schemas.topics import Topic, declared_topics
 
 LEADERS_WITHIN_S: Final = 30.0
 _TIMEOUT_S: Final = 5.0
-_BUSY_S: Final = (
-    30.0  # once it answers: a broker that makes dozens of partitions on a slow disk tells nothing for seconds
-)
+# Once it has answered: a broker that makes dozens of partitions on a slow disk tells nothing for seconds.
+_BUSY_S: Final = 30.0
 _LOOK_EVERY_S: Final = 0.1
 
 Found = TypeVar("Found")
