@@ -38,7 +38,7 @@ setup: $(TOOLS)/ready ## virtual environment, Kafka's jars, a JRE and PostgreSQL
 demo: $(TOOLS)/ready ## events in, signed webhooks out, retries, dead letters and their replay: real servers, under 30 s
 	@$(BIN)/hookline demo
 
-test: $(TOOLS)/ready ## what must hold, in under 12 minutes, on a real Kafka and a real PostgreSQL
+test: $(TOOLS)/ready ## what must hold, in some 12 minutes, on a real Kafka and a real PostgreSQL
 	$(BIN)/coverage erase
 	$(TOGETHER) -m 'not slow and not alone' --cov --cov-report= $(COVERING)
 	$(BIN)/coverage report --fail-under=100
