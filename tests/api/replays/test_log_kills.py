@@ -2,21 +2,18 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
-import pytest_asyncio
 from confluent_kafka import Consumer
 
 from api.replays.bulk import Workshop
 from api.replays.log_replay import LogReplay
 from producers.handover import LoopProducer
 from producers.records import Outgoing, RecordProducer
-from schemas.topics import REPLAY, ROUNDS
-from tests.api.reading import ensure_topic, reading_from_now
-from tests.api.replays.log_events import EventLog, event_log
-from tests.api.replays.logged import Log, log_of, minutes_ago
+from tests.api.replays.log_events import EventLog
+from tests.api.replays.logged import Log, minutes_ago
 from tests.api.replays.running import arrivals, replay_when
 
 pytestmark = [pytest.mark.postgres, pytest.mark.kafka]
@@ -26,25 +23,6 @@ EVENTS = 40
 
 class Killed(Exception):
     """Stands for kill -9: nothing after it is done."""
-
-
-@pytest_asyncio.fixture
-async def log(upgraded_url: str) -> AsyncIterator[Log]:
-    async with log_of(upgraded_url) as log:
-        yield log
-
-
-@pytest.fixture
-def events(bootstrap: str, log: Log) -> Iterator[EventLog]:
-    with event_log(bootstrap, log) as events:
-        yield events
-
-
-@pytest.fixture
-def replayed(bootstrap: str) -> Iterator[Consumer]:
-    ensure_topic(bootstrap, ROUNDS)
-    with reading_from_now(bootstrap, REPLAY) as consumer:
-        yield consumer
 
 
 class Watched(LoopProducer):

@@ -1,43 +1,20 @@
 """What was queued by a process that died, and nobody wants any more when its events are read again, is ended."""
 
-from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 
 import pytest
-import pytest_asyncio
 from confluent_kafka import Consumer
 
 from api.replays.choosing import Chosen
 from api.replays.filling import add_items
 from api.replays.log_sending import leave_out
-from schemas.topics import REPLAY, ROUNDS
-from tests.api.reading import ensure_topic, reading_from_now
-from tests.api.replays.log_events import EventLog, event_log
-from tests.api.replays.logged import Log, log_of, minutes_ago
+from tests.api.replays.log_events import EventLog
+from tests.api.replays.logged import Log, minutes_ago
 from tests.api.replays.running import arrivals, outcomes, replay_when, running
 
 pytestmark = [pytest.mark.postgres, pytest.mark.kafka]
 
 NOW = datetime.now(UTC)
-
-
-@pytest_asyncio.fixture
-async def log(upgraded_url: str) -> AsyncIterator[Log]:
-    async with log_of(upgraded_url) as log:
-        yield log
-
-
-@pytest.fixture
-def events(bootstrap: str, log: Log) -> Iterator[EventLog]:
-    with event_log(bootstrap, log) as events:
-        yield events
-
-
-@pytest.fixture
-def replayed(bootstrap: str) -> Iterator[Consumer]:
-    ensure_topic(bootstrap, ROUNDS)
-    with reading_from_now(bootstrap, REPLAY) as consumer:
-        yield consumer
 
 
 async def _ended(log: Log, replay_id: str, **wanted: object) -> dict[str, tuple[str, str | None]]:

@@ -1,10 +1,8 @@
 """An event that hundreds of subscriptions want is asked about piece by piece: loop and memory are others', too."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
 
 import pytest
-import pytest_asyncio
 
 from api.replays import estimating
 from api.replays.estimating import estimated
@@ -17,26 +15,14 @@ from api.replays.wanting import Wanting
 from schemas.records import Subscription
 from schemas.topics import REPLAY
 from tests.api.reading import ensure_topic
-from tests.api.replays.log_events import EventLog, event_log
-from tests.api.replays.logged import Log, log_of, minutes_ago
+from tests.api.replays.log_events import EventLog
+from tests.api.replays.logged import Log, minutes_ago
 from tests.api.replays.test_log_kills import workshop_of
 
 pytestmark = [pytest.mark.postgres, pytest.mark.kafka]
 
 EVENTS = 50
 SUBSCRIPTIONS = 300
-
-
-@pytest_asyncio.fixture
-async def log(upgraded_url: str) -> AsyncIterator[Log]:
-    async with log_of(upgraded_url) as log:
-        yield log
-
-
-@pytest.fixture
-def events(bootstrap: str, log: Log) -> Iterator[EventLog]:
-    with event_log(bootstrap, log) as events:
-        yield events
 
 
 async def subscribe(log: Log) -> None:

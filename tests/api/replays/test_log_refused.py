@@ -1,13 +1,11 @@
 """What routing refuses, a replay of the log does not send either: other Kafka clients write what they like."""
 
-from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 import pytest
-import pytest_asyncio
 from confluent_kafka import Consumer
 
 from api.credentials import Caller, CredentialKind
@@ -20,32 +18,11 @@ from api.replays.tables import ReplayRow
 from api.replays.wanting import Wanting
 from schemas.envelope import new_event
 from schemas.ids import OrganizationId
-from schemas.topics import REPLAY, ROUNDS
-from tests.api.reading import ensure_topic, reading_from_now
-from tests.api.replays.log_events import EventLog, event_log
-from tests.api.replays.logged import Log, log_of, minutes_ago
+from tests.api.replays.log_events import EventLog
+from tests.api.replays.logged import Log, minutes_ago
 from tests.api.replays.running import arrivals, replay_when, running
 
 pytestmark = [pytest.mark.postgres, pytest.mark.kafka]
-
-
-@pytest_asyncio.fixture
-async def log(upgraded_url: str) -> AsyncIterator[Log]:
-    async with log_of(upgraded_url) as log:
-        yield log
-
-
-@pytest.fixture
-def events(bootstrap: str, log: Log) -> Iterator[EventLog]:
-    with event_log(bootstrap, log) as events:
-        yield events
-
-
-@pytest.fixture
-def replayed(bootstrap: str) -> Iterator[Consumer]:
-    ensure_topic(bootstrap, ROUNDS)
-    with reading_from_now(bootstrap, REPLAY) as consumer:
-        yield consumer
 
 
 BROKEN: dict[str, tuple[dict[str, Any], str]] = {

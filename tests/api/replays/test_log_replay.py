@@ -2,13 +2,12 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import orjson
 import pytest
-import pytest_asyncio
 from confluent_kafka import Consumer
 
 from api.replays.estimating import estimated
@@ -19,32 +18,12 @@ from api.replays.wanting import Wanting
 from schemas.envelope import body_of
 from schemas.ids import SubscriptionId, delivery_id_of
 from schemas.records import Position
-from schemas.topics import EVENTS, REPLAY, ROUNDS
-from tests.api.reading import ensure_topic, reading_from_now
-from tests.api.replays.log_events import EventLog, Published, event_log
-from tests.api.replays.logged import Log, log_of, minutes_ago
+from schemas.topics import EVENTS
+from tests.api.replays.log_events import EventLog, Published
+from tests.api.replays.logged import Log, minutes_ago
 from tests.api.replays.running import Arrival, arrivals, outcomes, replay_when, running
 
 pytestmark = [pytest.mark.postgres, pytest.mark.kafka]
-
-
-@pytest_asyncio.fixture
-async def log(upgraded_url: str) -> AsyncIterator[Log]:
-    async with log_of(upgraded_url) as log:
-        yield log
-
-
-@pytest.fixture
-def events(bootstrap: str, log: Log) -> Iterator[EventLog]:
-    with event_log(bootstrap, log) as events:
-        yield events
-
-
-@pytest.fixture
-def replayed(bootstrap: str) -> Iterator[Consumer]:
-    ensure_topic(bootstrap, ROUNDS)
-    with reading_from_now(bootstrap, REPLAY) as consumer:
-        yield consumer
 
 
 def by_key(found: Sequence[Arrival]) -> dict[str | None, list[int]]:

@@ -1,11 +1,9 @@
 """Other clients may write the log in transactions: what is in an open one is read when it ends, and no sooner."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
-import pytest_asyncio
 from confluent_kafka import Producer
 
 from api.replays.log_bounds import bounds_of, by_time
@@ -13,22 +11,10 @@ from api.replays.log_reading import LogReader, PastEvent
 from schemas.codec import encode
 from schemas.envelope import new_event
 from schemas.headers import event_headers
-from tests.api.replays.log_events import EventLog, event_log
-from tests.api.replays.logged import Log, log_of
+from tests.api.replays.log_events import EventLog
+from tests.api.replays.logged import Log
 
 pytestmark = [pytest.mark.postgres, pytest.mark.kafka]
-
-
-@pytest_asyncio.fixture
-async def log(upgraded_url: str) -> AsyncIterator[Log]:
-    async with log_of(upgraded_url) as log:
-        yield log
-
-
-@pytest.fixture
-def events(bootstrap: str, log: Log) -> Iterator[EventLog]:
-    with event_log(bootstrap, log) as events:
-        yield events
 
 
 @pytest.mark.parametrize(("is_committed", "read"), [(True, 4), (False, 3)])

@@ -6,37 +6,22 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-import pytest_asyncio
 from confluent_kafka import Consumer
 
 from api.replays.running import LOCK
 from schemas.codec import decode
 from schemas.headers import microseconds_of
 from schemas.records import CurrentRound, Position
-from schemas.topics import EVENTS, REPLAY, ROUNDS
-from tests.api.reading import ensure_topic, reading_from_now
-from tests.api.replays.logged import Log, log_of
+from schemas.topics import EVENTS, ROUNDS
+from tests.api.reading import reading_from_now
+from tests.api.replays.logged import Log
 from tests.api.replays.running import arrivals, asked, asked_again, outcomes, replay_when, running, until
 
 pytestmark = [pytest.mark.postgres, pytest.mark.kafka]
-
-
-@pytest_asyncio.fixture
-async def log(upgraded_url: str) -> AsyncIterator[Log]:
-    async with log_of(upgraded_url) as log:
-        yield log
-
-
-@pytest.fixture
-def replayed(bootstrap: str) -> Iterator[Consumer]:
-    ensure_topic(bootstrap, ROUNDS)
-    with reading_from_now(bootstrap, REPLAY) as consumer:
-        yield consumer
 
 
 async def test_a_replay_goes_its_whole_way(log: Log, upgraded_url: str, bootstrap: str, replayed: Consumer) -> None:
