@@ -14,6 +14,7 @@ import asyncpg
 import structlog
 
 from api.projection.positions import Connection
+from producers.postgres import AWAY
 
 log = structlog.get_logger("api.sweeping")
 
@@ -24,7 +25,6 @@ _BATCH: Final = 1000  # rows of one DELETE
 _AT_ONCE: Final = timedelta(0)
 _DAY: Final = timedelta(days=1)
 _MONTH: Final = timedelta(days=30)
-_AWAY: Final = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 _NOTHING_IN: Final = "NOT EXISTS (SELECT FROM {} WHERE grant_id = oauth_grants.id)"
 # Each table with what is over before $1, and how long that is kept. What refers to a grant goes before the grant; its
@@ -60,7 +60,7 @@ class Sweeper:
         while True:
             try:
                 await self.sweep(datetime.now(UTC))
-            except _AWAY as error:
+            except AWAY as error:
                 log.warning("sweeping.failed", error=type(error).__name__)
                 await asyncio.sleep(min(self._every_s, _AGAIN_S))
             else:
@@ -81,7 +81,7 @@ class Sweeper:
             log.info("sweeping.done", **{table: count for table, count in counts.items() if count})
             return counts
         finally:
-            with suppress(*_AWAY):
+            with suppress(*AWAY):
                 await connection.close(timeout=2)
 
 

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from api.migrations import NOTHING, current_revision, downgrade, head_revision, known_revisions, upgrade
+from producers.postgres import AWAY
 from schemas.errors import HooklineError
 
 CONNECT_WITHIN_S = 5.0
@@ -90,7 +91,7 @@ async def _revisions(connection: AsyncConnection) -> Revisions:
 async def _translated(database_url: str, call: Callable[[], Awaitable[Answer]]) -> Answer:
     try:
         return await call()
-    except (OSError, SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
+    except (*AWAY, SQLAlchemyError, ValueError) as error:
         # What libraries say may repeat the URL, password included: only the first line, and only of the server's own.
         cause = getattr(getattr(error, "orig", None), "__cause__", None) or error  # SQLAlchemy wraps the server's own
         said = str(cause).splitlines()[0] if isinstance(cause, asyncpg.PostgresError) else type(error).__name__

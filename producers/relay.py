@@ -30,6 +30,7 @@ import structlog
 from producers.errors import BrokersAway, ProducerClosed, ProducingError, QueueFull
 from producers.outbox import CHANNEL
 from producers.outbox_rows import Connection, Row, row_of, send_all
+from producers.postgres import AWAY
 from producers.records import RecordProducer, ReportThread
 from producers.setting_aside import Place, SetAside
 from producers.settings import KafkaSettings
@@ -49,7 +50,6 @@ _SWEEP_EVERY_S: Final = 60.0
 # PostgreSQL drops a relay whose machine is gone after 5 + 3 × 2 s, and with it the lock; longer than a heartbeat takes
 # to fail, so that the old relay has noticed before the next one may begin.
 _KEEPALIVE: Final = {"tcp_keepalives_idle": "5", "tcp_keepalives_interval": "2", "tcp_keepalives_count": "3"}
-_AWAY: Final = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 _NOT_NOW: Final = (BrokersAway, QueueFull, ProducerClosed)  # no judgement on the record
 
@@ -128,7 +128,7 @@ class Relay:
         while not self._stopped.is_set():
             try:
                 await self._serve()
-            except _AWAY as error:
+            except AWAY as error:
                 await self._back_off("postgresql", error)
 
     @asynccontextmanager
@@ -163,7 +163,7 @@ class Relay:
                     await self._sleep(_STAND_BY_S)
         finally:
             self._active.clear()
-            with suppress(*_AWAY):
+            with suppress(*AWAY):
                 await connection.close(timeout=1)
 
     async def _relay(self, connection: Connection) -> None:

@@ -19,6 +19,7 @@ import structlog
 
 from api.errors import Unavailable
 from api.event_types.tables import CHANNEL
+from producers.postgres import AWAY
 from schemas.catalogue import Catalogue, EventType, UnknownEventType, defined
 from schemas.ids import OrganizationId
 from schemas.records import EventTypeDefinition
@@ -28,7 +29,6 @@ log = structlog.get_logger("api.event_types")
 _CONNECT_S: Final = 5.0
 _AGAIN_AFTER_S: Final = 0.5
 _HEARTBEAT_S: Final = 1.0  # a connection that a firewall forgot says nothing by itself, and 2 s are promised
-_AWAY: Final = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)  # TimeoutError is an OSError
 Name = tuple[OrganizationId, str]
 _ON_ITS_WAY_S: Final = 0.05  # while a change is in the outbox, which the relay empties at once
 _IS_ON_ITS_WAY: Final = (
@@ -77,7 +77,7 @@ class KnownEventTypes:
         while True:
             try:
                 await self._follow()
-            except _AWAY as error:
+            except AWAY as error:
                 log.debug("event_types.not_followed", error=type(error).__name__)
             self.tried.set()
             await asyncio.sleep(_AGAIN_AFTER_S)
@@ -105,7 +105,7 @@ class KnownEventTypes:
                 else:
                     await connection.execute("SELECT 1")
         finally:
-            with suppress(*_AWAY):
+            with suppress(*AWAY):
                 await connection.close(timeout=1)
 
     def _on_notify(self, _connection: object, _pid: int, _channel: str, organization_id: object) -> None:

@@ -19,6 +19,7 @@ import structlog
 from api.events.tables import KEPT_FOR as CLAIMS_KEPT_FOR
 from api.idempotency.tables import KEPT_FOR as ANSWERS_KEPT_FOR
 from api.projection.positions import Connection
+from producers.postgres import AWAY
 
 log = structlog.get_logger("api.projection.days")
 
@@ -33,7 +34,6 @@ _PAUSE_S: Final = 0.2  # between two tries, half of it at random: writers go on 
 _MOST_MOVED: Final = 20_000  # rows out of a DEFAULT partition while it is locked; more stay there
 _BATCH: Final = 2000  # rows of one DELETE
 _DAY: Final = timedelta(days=1)
-_AWAY: Final = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 # Names of tables and days are ours; none comes from outside. What PostgreSQL's DDL takes are no parameters.
 _PARTITIONS: Final = """
@@ -83,7 +83,7 @@ class DayKeeper:
         while True:
             try:
                 await self.keep(datetime.now(UTC))
-            except _AWAY as error:
+            except AWAY as error:
                 log.warning("days.not_kept", error=type(error).__name__)
                 await asyncio.sleep(min(self._every_s, 10.0))
             else:
@@ -103,7 +103,7 @@ class DayKeeper:
             await delete_old(connection, now, self._retention)
             return True
         finally:
-            with suppress(*_AWAY):
+            with suppress(*AWAY):
                 await connection.close(timeout=2)
 
 

@@ -23,6 +23,7 @@ from api.projection.positions import Identities, Move, Refused, identities_of
 from api.projection.reading import Fetched, Poison, Seen, Topics, quarantined_here, seen_in
 from api.projection.writing import Batch, Writer, projecting_engine
 from producers.consuming import Warnings
+from producers.postgres import AWAY
 from schemas.catalogue import BUILT_IN, Catalogue
 
 log = structlog.get_logger("api.projection")
@@ -41,7 +42,7 @@ _OF_THE_DATA: Final = (
     OverflowError,
     UnicodeError,
 )
-_AWAY: Final = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, SQLAlchemyError)
+_AWAY: Final = (*AWAY, SQLAlchemyError)
 Answer = TypeVar("Answer")
 
 

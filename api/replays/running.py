@@ -21,6 +21,7 @@ from api.replays.perseverance import persevere, waited
 from api.replays.tables import NOTIFIED, ReplaySource
 from api.settings import ApiSettings
 from producers.handover import LoopProducer
+from producers.postgres import AWAY
 from producers.records import RecordProducer
 from producers.settings import KafkaSettings
 from schemas.topics import EVENTS
@@ -41,7 +42,6 @@ _KEEPALIVE: Final = {
     "tcp_keepalives_interval": "2",
     "tcp_keepalives_count": "3",
 }
-_AWAY: Final = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 _SENDING: Final = (
     "SELECT id, source FROM replays WHERE finished_at IS NULL AND state IN ('pending', 'running') AND NOT is_retry"
@@ -79,7 +79,7 @@ class ReplayRunner:
         while not self._stopped.is_set():
             try:
                 await self._serve()
-            except _AWAY as error:
+            except AWAY as error:
                 if not waits:
                     log.warning("replays.waiting", waits_for="postgresql", error=f"{type(error).__name__}: {error}")
                 waits = True
@@ -109,7 +109,7 @@ class ReplayRunner:
                 else:
                     await waited(self._stopped, _STAND_BY_S)
         finally:
-            with suppress(*_AWAY):
+            with suppress(*AWAY):
                 await connection.close(timeout=1)
 
     async def _work(self, connection: Connection) -> None:

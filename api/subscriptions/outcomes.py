@@ -8,6 +8,8 @@ from typing import Final, TypeVar
 import asyncpg
 import structlog
 
+from producers.postgres import AWAY
+
 log = structlog.get_logger("api.outcomes")
 
 CHANNEL: Final = "hookline_outcomes"  # the payload is the delivery's id
@@ -15,7 +17,6 @@ LOOK_EVERY_S: Final = 1.0  # while there is no connection that listens
 _CONNECT_S: Final = 5.0
 _AGAIN_AFTER_S: Final = 1.0
 _HEARTBEAT_S: Final = 15.0  # a connection that a firewall forgot says nothing by itself
-_AWAY: Final = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)  # TimeoutError is an OSError
 
 T = TypeVar("T")
 
@@ -33,7 +34,7 @@ class Outcomes:
         while True:
             try:
                 await self._listen()
-            except _AWAY as error:
+            except AWAY as error:
                 log.debug("outcomes.not_listening", error=type(error).__name__)
             await asyncio.sleep(_AGAIN_AFTER_S)
 
@@ -79,7 +80,7 @@ class Outcomes:
         finally:
             self.listening.clear()
             self._wake_all()  # who waits must begin to look for itself
-            with suppress(*_AWAY):
+            with suppress(*AWAY):
                 await connection.close(timeout=1)
 
     def _on_notify(self, _connection: object, _pid: int, _channel: str, delivery_id: object) -> None:

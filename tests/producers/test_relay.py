@@ -26,6 +26,7 @@ from producers.records import Outgoing
 from producers.relay import Relay
 from producers.setting_aside import FOR_S, MOST, SetAside
 from producers.settings import KafkaSettings
+from tests.half_cut import half_cut
 from tests.producers.topics import made_topic
 
 Db: TypeAlias = "asyncpg.Connection[asyncpg.Record]"  # generic in its stubs only
@@ -35,6 +36,7 @@ CUT = (
     "SELECT count(pg_terminate_backend(pid)) FROM pg_locks JOIN pg_database ON database = pg_database.oid"
     " WHERE locktype = 'advisory' AND granted AND datname = current_database()"
 )
+JUST_LOOKED = "SELECT pid FROM pg_stat_activity WHERE state = 'idle' AND now() - state_change BETWEEN '0.1s' AND '0.5s'"
 INSERT = "INSERT INTO outbox (topic, key, value, headers) VALUES ($1, $2, $3, $4)"
 TABLE = (
     "CREATE TABLE outbox (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, topic text NOT NULL, key bytea NOT NULL,"
@@ -208,6 +210,23 @@ async def test_a_relay_whose_connection_is_cut_connects_again_and_says_so_once(
             await emptied(db)
     assert [log["waits_for"] for log in logs if log["event"] == "relay.waiting"] == ["postgresql"]
     assert [log["waited_for"] for log in logs if log["event"] == "relay.going_on"] == ["postgresql"]
+
+
+@pytest.mark.postgres
+@pytest.mark.kafka
+async def test_a_relay_that_asks_before_the_end_of_a_cut_connection_comes_connects_again(
+    db: Db, database_url: str, bootstrap: str, topic: str
+) -> None:
+    with structlog.testing.capture_logs() as logs:
+        async with half_cut(database_url) as lagging_url, running(relay := relay_of(lagging_url, bootstrap)):
+            await relay.wait_active()
+            while not await db.fetchval(f"{CUT} AND pid IN ({JUST_LOOKED})"):  # noqa: ASYNC110 - nobody tells
+                await asyncio.sleep(0.05)
+            await add(db, topic, (b"a", b"1"))
+            await emptied(db)
+    [waited] = [log["error"] for log in logs if log["event"] == "relay.waiting"]
+    assert waited.startswith("InternalClientError: cannot switch to state")
+    assert sent_to(bootstrap, topic, at_least=1) == [(b"a", b"1")]
 
 
 @pytest.mark.postgres
