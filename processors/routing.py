@@ -27,13 +27,11 @@ from schemas.headers import ORGANIZATION, delivery_headers, traceparent_in
 from schemas.ids import append_time_of, delivery_id_of, new_attempt_id
 from schemas.payloads import Payload, PayloadSource, payload_of
 from schemas.records import FIRST_ROUND, NEVER_SHAPED, Attempt, AttemptState, Delivery, Event, Position, Subscription
-from schemas.topics import ATTEMPTS, DELIVER
+from schemas.topics import ATTEMPTS, DELIVER, LARGEST_DELIVERY_BYTES
 
 STAGE: Final = "route"
 NEWER_PAYLOAD: Final = "its payload is of a newer release than this worker: upgrade the worker, then replay it"
 ABOUT_A_SUBSCRIPTION: Final = "subscription."  # event types of our own (api/subscriptions/announcing.py)
-# Half of what a topic takes (schemas/topics.py): a delivery grows by its history, its outcome by the answer.
-LARGEST_RECORD_BYTES: Final = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,8 +198,8 @@ def _check_sizes(records: Sequence[Outgoing]) -> None:
     Another client's event grows when its JSON is written anew, and its key is in a delivery and in a header of it.
     """
     largest = max((len(each.value or b"") + sum(len(of) for _, of in each.headers) for each in records), default=0)
-    if largest > LARGEST_RECORD_BYTES:
-        raise InvalidInput(f"makes a record of {largest:,} bytes; at most {LARGEST_RECORD_BYTES:,} are delivered")
+    if largest > LARGEST_DELIVERY_BYTES:
+        raise InvalidInput(f"makes a record of {largest:,} bytes; at most {LARGEST_DELIVERY_BYTES:,} are delivered")
 
 
 def _delivery_record(delivery: Delivery) -> Outgoing:

@@ -29,7 +29,9 @@ RETRY_PREFIX: Final = "hookline.retry."
 PARTITIONER: Final = "murmur2_random"  # Java's and Faust's; confluent-kafka's own default is another (FAUST.md, F16)
 DEFAULT_PARTITIONS: Final = 8
 _BEYOND_THE_WAIT: Final = timedelta(days=7)  # how long movers may stand still before a tier forgets
-_LARGEST_RECORD_BYTES: Final = 2 * 1024 * 1024
+LARGEST_DELIVERY_BYTES: Final = 1024 * 1024
+"""Of the largest delivery that is sent on its way; it grows by its history, and its outcome by the answer."""
+_LARGEST_RECORD_BYTES: Final = 2 * LARGEST_DELIVERY_BYTES
 # The day under which the log files a record must not be a matter of some client's clock (schemas/ids.py, `filed_at`).
 _STAMPED_BY_THE_BROKER: Final = {"message.timestamp.type": "LogAppendTime"}
 _COMPACTED: Final = {"cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0.1", "segment.ms": "3600000"}

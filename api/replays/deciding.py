@@ -11,11 +11,10 @@ from schemas.errors import InvalidInput
 from schemas.ids import DeliveryId, EventId, OrganizationId, ReplayId, SubscriptionId
 from schemas.payloads import PayloadSource, payload_of
 from schemas.records import Delivery, Position
-from schemas.topics import EVENTS
+from schemas.topics import EVENTS, LARGEST_DELIVERY_BYTES
 
 # A retry that is due this soon goes out before the workers could hear that another round takes over.
 DUE_WITHIN: Final = timedelta(seconds=1)
-LARGEST_BODY_BYTES: Final = 1024 * 1024  # as routing has it (processors/routing.py): half of what a topic takes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,8 +134,8 @@ def _sent(turn: Turn, logged: Logged, subscription_version: int, now: datetime, 
         body = payload_of(turn.version.payload).body(source, delivery_id=turn.delivery_id)
     except InvalidInput as error:
         return Decision(ItemState.SKIPPED, f"no body can be made of what the log keeps: {error}")
-    if len(body) > LARGEST_BODY_BYTES:  # which Kafka would refuse for ever
-        detail = f"its body has {len(body):,} bytes; at most {LARGEST_BODY_BYTES:,} are delivered"
+    if len(body) > LARGEST_DELIVERY_BYTES:  # which Kafka would refuse for ever
+        detail = f"its body has {len(body):,} bytes; at most {LARGEST_DELIVERY_BYTES:,} are delivered"
         return Decision(ItemState.SKIPPED, detail)
     delivery = _delivery_of(turn, logged, body, subscription_version, now)
     return Decision(ItemState.SENT, delivery=delivery, takes_over=logged.state == DeliveryState.RETRYING)
