@@ -19,7 +19,7 @@ from api.database import transaction_of
 from api.replays.bulk import Workshop, held
 from api.replays.log_bounds import LogMadeAnew, bounds_of, check_bounds
 from api.replays.log_reading import LogForgot, LogReader, PastEvent
-from api.replays.log_sending import Owed, leave_out, owed_by, queue, turns_of
+from api.replays.log_sending import Owed, leave_out, owed_by, queue, turns_of, types_of
 from api.replays.pacing import Pace
 from api.replays.perseverance import waited
 from api.replays.positions import Positions, Stretch, kept_of, offsets_read, positions_in
@@ -134,9 +134,10 @@ class LogReplay:
             if self._pace is None:
                 self._pace = Pace(replay.rate_per_s, now=time.monotonic())
             batch = list(islice(self._ready, self._pace.batch(time.monotonic())))
-            turns = await turns_of(db, replay, batch)
+            known = await types_of(db, batch)
+            turns = await turns_of(db, replay, batch, known)
             over_s = self._pace.spread_s(len(turns), replays=len(self._workshop.sending))
-            count = await sent_turns(db, self._workshop.producer, turns, over_s=over_s)
+            count = await sent_turns(db, self._workshop.producer, turns, known, over_s=over_s)
             positions = self._positions_before(islice(self._ready, len(batch), None))
             self._note(replay, positions)
             if is_done := len(batch) == len(self._ready) and self._is_all_ready():

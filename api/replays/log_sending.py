@@ -83,7 +83,14 @@ async def queue(db: AsyncSession, replay_id: str, owed: Sequence[Owed], *, now: 
         await add_items(db, replay_id, list(chosen.values()), now)
 
 
-async def turns_of(db: AsyncSession, replay: ReplayRow, owed: Sequence[Owed]) -> list[Turn]:
+async def types_of(db: AsyncSession, owed: Sequence[Owed]) -> Catalogue:
+    """Return what is known of the types of what is owed."""
+    return await catalogue_of_all_versions(
+        db, [(each.past.event.organization_id, each.past.event.type) for each in owed]
+    )
+
+
+async def turns_of(db: AsyncSession, replay: ReplayRow, owed: Sequence[Owed], known: Catalogue) -> list[Turn]:
     """Return what is to be decided, in the order of `owed`; what is no queued item any more is left out."""
     given = {
         "replay_id": replay.id,
@@ -93,9 +100,6 @@ async def turns_of(db: AsyncSession, replay: ReplayRow, owed: Sequence[Owed]) ->
         "subscription_ids": [each.subscription.id for each in owed],
     }
     standing = {row.delivery_id: row for row in await db.execute(_STANDING, given)}
-    known = await catalogue_of_all_versions(
-        db, [(each.past.event.organization_id, each.past.event.type) for each in owed]
-    )
     turns: dict[str, Turn] = {}
     for each in owed:
         if each.delivery_id in standing and each.delivery_id not in turns:

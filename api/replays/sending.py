@@ -22,6 +22,7 @@ from api.replays.deciding import Decision, Logged, Turn, Version, decided, origi
 from api.replays.tables import Transformation
 from producers.handover import LoopProducer
 from producers.records import Outgoing
+from schemas.catalogue import Catalogue
 from schemas.codec import encode
 from schemas.headers import delivery_headers
 from schemas.ids import DeliveryId, EventId, OrganizationId, ReplayId, SubscriptionId, made_at
@@ -79,14 +80,17 @@ async def sent(db: AsyncSession, producer: LoopProducer, items: Sequence[Queued]
 
     Raises ProducingError when Kafka does not take all of it in time; then nothing is marked.
     """
-    return await sent_turns(db, producer, await _turns_of(db, items), over_s=over_s)
-
-
-async def sent_turns(db: AsyncSession, producer: LoopProducer, turns: Sequence[Turn], *, over_s: float = 0.0) -> int:
-    """Do the same with what is decided about already."""
-    now = datetime.now(UTC)
+    turns = await _turns_of(db, items)
     logged = [turn.logged for turn in turns if turn.logged is not None]
     known = await catalogue_of_all_versions(db, [(each.organization_id, each.event_type) for each in logged])
+    return await sent_turns(db, producer, turns, known, over_s=over_s)
+
+
+async def sent_turns(
+    db: AsyncSession, producer: LoopProducer, turns: Sequence[Turn], known: Catalogue, *, over_s: float = 0.0
+) -> int:
+    """Do the same with what is decided about already; `known` has the types of all its events."""
+    now = datetime.now(UTC)
     decisions = [(turn, decided(turn, now=now, catalogue=known)) for turn in turns]
     deliveries = [decision.delivery for _, decision in decisions if decision.delivery is not None]
     overtaking = [decision.delivery for _, decision in decisions if decision.delivery and decision.takes_over]
