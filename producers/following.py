@@ -21,6 +21,7 @@ log = structlog.get_logger("producers.following")
 _BATCH: Final = 1000
 _POLL_S: Final = 0.05
 _ASK_TIMEOUT_S: Final = 5.0
+_AGAIN_S: Final = 0.5
 
 OnFollowed: TypeAlias = Callable[[str, Mapping[int, int]], None]
 """Hears, of a topic, each partition's next offset: all before it was taken."""
@@ -38,8 +39,11 @@ class Here:
     """Takes what was read in the thread that reads: for who has no event loop."""
 
     def call(self, function: Callable[[], None]) -> None:
-        """Run it now."""
-        function()
+        """Run it now; what it raises is logged, as a loop logs it, and the calls after it still run."""
+        try:
+            function()
+        except Exception:  # raised here it would end the thread that reads
+            log.exception("index.call_failed")
 
 
 class TopicFollower:
@@ -122,16 +126,23 @@ class TopicFollower:
         reached = self._assign_all()
         answering: list[tuple[dict[int, int], Callable[[], None]]] = []
         while not self._stopping.is_set():
-            for message in self._consumer.consume(_BATCH, timeout=_POLL_S):
-                if message.error() is not None:
-                    log.warning("index.consume_failed", topic=self._topic, error=str(message.error()))
-                    continue
-                self._handover.call(lambda message=message: self._apply(message))  # type: ignore[misc]
-                reached[message.partition() or 0] = (message.offset() or 0) + 1
-            self._say_places(reached)
-            answering += self._new_questions(reached)
-            answering = [question for question in answering if not self._answer(*question, reached)]
+            try:
+                self._take_batch(reached)
+                self._say_places(reached)
+                answering += self._new_questions(reached)
+                answering = [question for question in answering if not self._answer(*question, reached)]
+            except Exception:  # the operator sees it: without this thread all would go by what was once
+                log.exception("index.following_failed", topic=self._topic)
+                self._stopping.wait(_AGAIN_S)
         self._consumer.close()
+
+    def _take_batch(self, reached: dict[int, int]) -> None:
+        for message in self._consumer.consume(_BATCH, timeout=_POLL_S):
+            if message.error() is not None:
+                log.warning("index.consume_failed", topic=self._topic, error=str(message.error()))
+                continue
+            self._handover.call(lambda message=message: self._apply(message))  # type: ignore[misc]
+            reached[message.partition() or 0] = (message.offset() or 0) + 1
 
     def _assign_all(self) -> dict[int, int]:
         while not self._stopping.is_set():
@@ -144,7 +155,7 @@ class TopicFollower:
                 log.warning("index.no_topic", topic=self._topic, do="hookline topics apply")
             except KafkaException as error:
                 log.warning("index.kafka_away", topic=self._topic, error=str(error))
-            time.sleep(0.5)
+            time.sleep(_AGAIN_S)
         return {}
 
     def _new_questions(self, reached: dict[int, int]) -> list[tuple[dict[int, int], Callable[[], None]]]:
