@@ -79,6 +79,8 @@ class KnownEventTypes:
                 await self._follow()
             except AWAY as error:
                 log.debug("event_types.not_followed", error=type(error).__name__)
+            except Exception:  # the operator sees it: without this task types stay what they were, or nothing begins
+                log.exception("event_types.not_followed")
             self.tried.set()
             await asyncio.sleep(_AGAIN_AFTER_S)
 
@@ -142,8 +144,11 @@ class KnownEventTypes:
                 self.catalogue.on_their_way.add(name)
                 continue
             self._forget(name)  # one that was deleted and defined again begins with version 1
-            self.catalogue.put(_event_type_of(row))
             self._revisions[name] = _revision_of(row)
+            try:
+                self.catalogue.put(_event_type_of(row))
+            except Exception:  # of a later release, perhaps: the others' types must not go with it
+                log.exception("event_type.unreadable", organization_id=name[0], event_type=name[1])
 
     def _forget(self, name: Name) -> None:
         self._revisions.pop(name, None)

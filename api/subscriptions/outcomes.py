@@ -36,6 +36,8 @@ class Outcomes:
                 await self._listen()
             except AWAY as error:
                 log.debug("outcomes.not_listening", error=type(error).__name__)
+            except Exception:  # the operator sees it; who waits looks for itself
+                log.exception("outcomes.not_listening")
             await asyncio.sleep(_AGAIN_AFTER_S)
 
     async def wait(self, delivery_id: str, look: Callable[[], Awaitable[T | None]], *, timeout_s: float) -> T | None:

@@ -8,6 +8,7 @@ from typing import Any, cast
 import asyncpg
 import httpx
 import pytest
+import structlog
 
 from api.errors import Unavailable
 from api.event_types.knowing import KnownEventTypes
@@ -121,6 +122,40 @@ async def test_a_change_between_two_queries_does_not_count_either(api: httpx.Asy
     await known._read(connection, [organization])
     assert known.catalogue.of(made["name"], organization).version == 2
     await connection.close()
+
+
+async def test_a_row_that_nobody_can_read_takes_no_other_with_it(api: httpx.AsyncClient, shared_url: str) -> None:
+    organization = api.headers["Hookline-Organization"]
+    whole, broken = await define(api), await define(api)
+    await relay(shared_url)
+    connection = await asyncpg.connect(shared_url)
+    await connection.execute("UPDATE event_types SET accepts = '[' WHERE name = $1", broken["name"])
+    with structlog.testing.capture_logs() as logs:
+        async with knowing(shared_url) as known:
+            assert known.catalogue.get(whole["name"], organization) is not None
+            assert known.catalogue.get(broken["name"], organization) is None
+    assert [log["event_type"] for log in logs if log["event"] == "event_type.unreadable"] == [broken["name"]]
+    await connection.execute("DELETE FROM event_types WHERE name = $1", broken["name"])
+    await connection.close()
+
+
+async def test_what_nobody_foresaw_is_logged_and_following_goes_on(
+    api: httpx.AsyncClient, shared_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    organization, read = api.headers["Hookline-Organization"], KnownEventTypes._read
+    made, failures = await define(api), iter(range(2))
+    await relay(shared_url)
+
+    async def stumbling(*given: Any) -> None:
+        if next(failures, None) is not None:
+            raise ZeroDivisionError
+        await read(*given)
+
+    monkeypatch.setattr(KnownEventTypes, "_read", stumbling)
+    with structlog.testing.capture_logs() as logs:
+        async with knowing(shared_url) as known:
+            await until(lambda: known.catalogue.get(made["name"], organization) is not None)
+    assert [log["log_level"] for log in logs if log["event"] == "event_types.not_followed"] == ["error"] * 2
 
 
 async def test_a_broken_connection_loses_nothing(api: httpx.AsyncClient, shared_url: str) -> None:
