@@ -6,6 +6,7 @@ from typing import Final
 from pydantic import AliasChoices, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from producers.database_urls import libpq_url
 from producers.parsed_settings import Ports, RetryWaits
 from producers.secret_settings import UnfitSettings, given_sealer, given_secret
 from schemas.addresses import checked_networks
@@ -40,12 +41,7 @@ class DatabaseSettings(BaseSettings):
     @field_validator("database_url")
     @classmethod
     def _as_libpq_writes_it(cls, url: str) -> str:
-        for prefix in ("postgresql+asyncpg://", "postgresql+psycopg://", "postgres://"):
-            if url.startswith(prefix):
-                return "postgresql://" + url.removeprefix(prefix)
-        if not url.startswith("postgresql://"):
-            raise ValueError("must begin with postgresql://")
-        return url
+        return libpq_url(url)
 
 
 class ApiSettings(DatabaseSettings):

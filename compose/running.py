@@ -88,8 +88,14 @@ def run_relay() -> None:
 
 def run_outbox_relay(database_url: str, table: str) -> None:
     """Relay a service's own outbox to Kafka; it is ready when it has reached the service's database."""
+    from producers.database_urls import libpq_url
     from producers.event_outbox import EventOutbox
+    from producers.secret_settings import UnfitSettings
 
+    try:
+        database_url = libpq_url(database_url)
+    except ValueError as error:
+        raise UnfitSettings(f"DATABASE_URL: {error}") from None
     outbox = EventOutbox(source="/", table=table)
     with _ready_file() as ready, _runner() as runner:
         runner.run(_relaying(lambda: outbox.relay_of(database_url, RoutedKafkaSettings()), ready))

@@ -128,7 +128,7 @@ class EventOutbox:
         """Return what sends this table's events: `async with relay.running(): …`, or `await relay.run()`.
 
         Several may run at once, in as many processes as there are of the service. `database_url` is libpq's or
-        SQLAlchemy's of asyncpg; `kafka` None is `KAFKA_…` of the environment.
+        SQLAlchemy's; raises ValueError when it is another database's. `kafka` None is `KAFKA_…` of the environment.
         """
         taking = Shared(self.table.name, schema=self.table.schema, keep_sent=keep_sent)
         return Relay(database_url, kafka or KafkaSettings(), taking=taking)

@@ -27,6 +27,7 @@ from typing import Final, Protocol, Self
 import asyncpg
 import structlog
 
+from producers.database_urls import libpq_url
 from producers.errors import BrokersAway, ProducerClosed, ProducingError, QueueFull
 from producers.outbox import CHANNEL
 from producers.outbox_rows import Connection, Row, row_of, send_all
@@ -110,8 +111,11 @@ class Relay:
     def __init__(
         self, database_url: str, kafka: KafkaSettings, *, patience_s: float = PATIENCE_S, taking: Taking | None = None
     ) -> None:
-        """Prepare; nothing is connected before `run`. `database_url` is libpq's, `postgresql://…`."""
-        self._database_url = database_url.replace("postgresql+asyncpg://", "postgresql://", 1)
+        """Prepare; nothing is connected before `run`.
+
+        `database_url` is libpq's or SQLAlchemy's; raises ValueError for one that is not PostgreSQL's.
+        """
+        self._database_url = libpq_url(database_url)
         self._kafka = kafka
         self._taking = taking or Alone()
         self._swept_at = time.monotonic()

@@ -70,7 +70,7 @@ def test_prints_its_version() -> None:
         (("topics", "apply"), {"HOOKLINE_RETRY_WAITS": "5x"}, 2, "HOOKLINE_RETRY_WAITS: '5x' is no duration"),
         (("topics", "apply"), {"HOOKLINE_PARTITIONS": "0"}, 2, "HOOKLINE_PARTITIONS: should be greater than"),
         (("topics", "list"), {"KAFKA_SECURITY_PROTOCOL": "TLS"}, 2, "KAFKA_SECURITY_PROTOCOL: should be 'PLAINTEXT'"),
-        (("db", "current"), {"DATABASE_URL": "mysql://me:hidden@db/x"}, 2, "DATABASE_URL: must begin with postgresql:"),
+        (("db", "current"), {"DATABASE_URL": "mysql://me:hidden@db/x"}, 2, "DATABASE_URL: must begin with"),
         (("worker",), {"HOOKLINE_LOG_LEVEL": "loud"}, 2, "HOOKLINE_LOG_LEVEL: should be 'debug'"),
         (("worker",), {}, 2, "set HOOKLINE_MASTER_KEYS, or HOOKLINE_MASTER_KEYS_FILE"),
         (("worker",), {"HOOKLINE_MASTER_KEYS": f"k1:{MASTER_KEY_BYTES}x"}, 2, "HOOKLINE_MASTER_KEYS: "),
@@ -83,6 +83,7 @@ def test_prints_its_version() -> None:
         (("db", "current"), {}, 1, "PostgreSQL at 127.0.0.1:1/hookline does not answer"),
         (("keys", "status"), {}, 2, "set HOOKLINE_MASTER_KEYS, or HOOKLINE_MASTER_KEYS_FILE"),
         (("keys", "rotate"), {"HOOKLINE_MASTER_KEYS": f"k1:{MASTER_KEY_BYTES}"}, 1, "the database does not answer"),
+        (("outbox", "relay"), {"DATABASE_URL": "mysql://me:hidden@db/x"}, 2, "DATABASE_URL: must begin with"),
         (("schemas", "show", "no.such"), {}, 1, "unknown event type 'no.such'"),
     ],
 )  # fmt: skip
