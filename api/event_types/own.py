@@ -39,11 +39,13 @@ def event_type_in(row: EventTypeRow) -> EventType:
 
 
 async def catalogue_of_all_versions(db: AsyncSession, names: Iterable[tuple[OrganizationId, str]]) -> Catalogue:
-    """Return a catalogue that has these own types, with what only earlier versions had: events of those are kept."""
+    """Return a catalogue that has those of these that are own types, with what only earlier versions had.
+
+    Events of those are kept. A name that a built-in type has as well may be an own one, which came before it.
+    """
     found = Catalogue()
-    for organization_id, name in sorted(set(names)):
-        if BUILT_IN.get(name) is None and (row := await own_row(db, organization_id, name)) is not None:
-            found.put(defined(tables.definition_of(row)))
+    for row in await tables.event_types_named(db, set(names)):
+        found.put(defined(tables.definition_of(row)))
     return found
 
 

@@ -1,12 +1,12 @@
 """The tables of event types that organizations define. Every query takes the organization's id, none commits."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, cast
 
 import orjson
-from sqlalchemy import BigInteger, ForeignKeyConstraint, Text, func, select
+from sqlalchemy import BigInteger, ForeignKeyConstraint, Text, func, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -78,6 +78,15 @@ async def event_type_of(db: AsyncSession, organization_id: OrganizationId, name:
         return None
     wanted = select(EventTypeRow).where(EventTypeRow.organization_id == organization_id, EventTypeRow.name == name)
     return (await db.execute(wanted)).scalar_one_or_none()
+
+
+async def event_types_named(db: AsyncSession, names: Collection[tuple[OrganizationId, str]]) -> Sequence[EventTypeRow]:
+    """Return those of these that their organizations defined."""
+    wanted = [each for each in names if NAME.fullmatch(each[1])]
+    if not wanted:
+        return []
+    rows = select(EventTypeRow).where(tuple_(EventTypeRow.organization_id, EventTypeRow.name).in_(wanted))
+    return (await db.execute(rows)).scalars().all()
 
 
 async def event_type_to_change(db: AsyncSession, organization_id: OrganizationId, name: str) -> EventTypeRow | None:

@@ -10,7 +10,7 @@ from confluent_kafka import Consumer
 
 from api.credentials import Caller, CredentialKind
 from api.event_types import changes
-from api.event_types.tables import event_type_to_change
+from api.event_types.tables import EventTypeRow, event_type_to_change
 from api.event_types.writing_bodies import EventTypePatch, NewEventType
 from api.organizations.tables import OrganizationRow
 from api.replays.log_reading import PastEvent
@@ -114,3 +114,35 @@ async def test_fields_of_an_earlier_version_are_masked_as_ever(
         async with log.transaction() as db:
             await wanting.refresh(db)
         assert bool(wanting.wanting(past)) is is_wanted
+
+
+async def test_an_own_type_that_a_later_release_has_too_is_replayed_as_it_was_routed(
+    log: Log, events: EventLog, upgraded_url: str, bootstrap: str, replayed: Consumer
+) -> None:
+    now, schema = datetime.now(UTC), '{"type":"record","name":"created","fields":[{"name":"pin","type":"string"}]}'
+    async with log.transaction() as db:
+        db.add(OrganizationRow(id=log.organization_id, version=1, name="o", created_at=now, updated_at=now))
+        await db.flush()
+        row = EventTypeRow(
+            organization_id=log.organization_id,
+            name="user.created",  # it was free when it was defined
+            version=1,
+            revision=1,
+            state="active",
+            category="user",
+            description="d",
+            owner="o",
+            schema=schema,
+            accepts=schema.replace('"string"', '"string","sensitivity":"secret"'),
+            example='{"pin":"x"}',
+            created_at=now,
+            updated_at=now,
+        )
+        db.add(row)
+    event = new_event(type="user.created", organization_id=log.organization_id, data={"id": "u"})
+    await events.write([replace(event, data=b'{"pin":"1234"}')], store=False)
+    await log.subscription()
+    async with running(upgraded_url, bootstrap, events_topic=events.topic):
+        replay_id = await events.asked(since=minutes_ago(5))
+        [found] = await arrivals(replayed, replay_id, 1)
+    assert orjson.loads(found.delivery.body)["data"] == {"pin": "***"}
