@@ -20,7 +20,7 @@ from api.asyncapi import routes as asyncapi
 from api.audit import routes as audit
 from api.callers import Callers
 from api.credentials import DEVELOPMENT_SESSION_COOKIE, SESSION_COOKIE, CredentialKind
-from api.database import engine_of
+from api.database import engine_of, statements_of
 from api.deliveries import routes as deliveries
 from api.dry_runs import routes as dry_runs
 from api.event_types import routes as event_types
@@ -98,41 +98,43 @@ def create_app(settings: ApiSettings, kafka: KafkaSettings) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         engine = engine_of(settings)
         await _check_master_key(engine, sealer)
-        publishing = EventPublishing(kafka, metrics, most_waiting=settings.most_waiting_events)
-        app.state.engine = engine
-        app.state.repeats = Repeats(engine, sealer)
-        app.state.services = Services(
-            settings=settings,
-            kafka=kafka,
-            sealer=sealer,
-            engine=engine,
-            publishing=publishing,
-            posting=EventPosting(engine, publishing, metrics),
-            metrics=metrics,
-            ready=ReadyChecks(engine, kafka),
-            outcomes=Outcomes(settings.database_url),
-            links=SignedLinks(sealer, public_url=settings.public_url),
-            callers=callers,
-            limits=limits,
-            keys=keys,
-            event_types=(event_types_known := KnownEventTypes(settings.database_url)),
-        )
-        following = asyncio.create_task(event_types_known.run())
-        listening = asyncio.create_task(app.state.services.outcomes.run())
-        counting = asyncio.create_task(uses.run(engine))
-        await event_types_known.tried.wait()  # own types are known with the first request, unless PostgreSQL is away
-        try:
-            yield
-        finally:
-            for task in (listening, following):
-                task.cancel()
-                with suppress(asyncio.CancelledError):
-                    await task
-            uses.stop()
-            await counting
-            await limits.close()
-            publishing.close()
-            await engine.dispose()
+        async with statements_of(settings) as statements:
+            publishing = EventPublishing(kafka, metrics, most_waiting=settings.most_waiting_events)
+            app.state.engine = engine
+            app.state.repeats = Repeats(engine, sealer)
+            app.state.services = Services(
+                settings=settings,
+                kafka=kafka,
+                sealer=sealer,
+                engine=engine,
+                publishing=publishing,
+                posting=EventPosting(statements, publishing, metrics),
+                metrics=metrics,
+                ready=ReadyChecks(engine, kafka),
+                outcomes=Outcomes(settings.database_url),
+                links=SignedLinks(sealer, public_url=settings.public_url),
+                callers=callers,
+                limits=limits,
+                keys=keys,
+                event_types=(event_types_known := KnownEventTypes(settings.database_url)),
+            )
+            following = asyncio.create_task(event_types_known.run())
+            listening = asyncio.create_task(app.state.services.outcomes.run())
+            counting = asyncio.create_task(uses.run(engine))
+            # Own types are known with the first request, unless PostgreSQL is away.
+            await event_types_known.tried.wait()
+            try:
+                yield
+            finally:
+                for task in (listening, following):
+                    task.cancel()
+                    with suppress(asyncio.CancelledError):
+                        await task
+                uses.stop()
+                await counting
+                await limits.close()
+                publishing.close()
+                await engine.dispose()
 
     app = FastAPI(
         title="Hookline",

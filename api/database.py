@@ -1,6 +1,6 @@
 """PostgreSQL: the engine, and one transaction a request."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from types import TracebackType
 from typing import Annotated, Final, Self, cast
@@ -28,7 +28,14 @@ _BINDING: Final = select(
     func.set_config("role", TENANT_ROLE, true()),
     func.set_config("hookline.organization_id", bindparam("organization_id", type_=Text), true()),
 )
-_AWAY: Final = (OSError, NoConnectionFree, asyncpg.PostgresConnectionError, asyncpg.InterfaceError)
+_AWAY: Final = (
+    OSError,
+    NoConnectionFree,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # as in producers/postgres.py
+)
+_STATEMENTS_SHARE: Final = 5  # one connection for each five of the transactions': a statement takes a few ms
 
 
 class Base(DeclarativeBase):
@@ -79,6 +86,51 @@ async def transaction_of(engine: AsyncEngine) -> AsyncIterator[AsyncSession]:
         if is_away(error):
             raise DatabaseAway from error
         raise
+
+
+class Statements:
+    """Connections on which each statement is a transaction of its own, for what is asked with every event.
+
+    asyncpg's own pool: such a statement goes once to PostgreSQL and back, where a tenant's transaction of one goes
+    seven times and through all of SQLAlchemy (measured: docs/performance.md). Nothing binds a statement to an
+    organization but its own WHERE.
+    """
+
+    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]", *, wait_s: float) -> None:
+        """Take an open pool; `wait_s` is how long to wait for a connection."""
+        self._pool = pool
+        self._wait_s = wait_s
+
+    async def fetch(self, statement: str, *given: object) -> Sequence[asyncpg.Record]:
+        """Return the rows of a statement, which is committed then; raises DatabaseAway when PostgreSQL is."""
+        try:
+            async with self._pool.acquire(timeout=self._wait_s) as connection:
+                return await connection.fetch(statement, *given)
+        except _AWAY as error:
+            raise DatabaseAway from error
+        except asyncpg.PostgresError as error:
+            if str(error.sqlstate).startswith(_AWAY_STATES):
+                raise DatabaseAway from error
+            raise
+
+
+@asynccontextmanager
+async def statements_of(settings: ApiSettings) -> AsyncIterator[Statements]:
+    """Yield such connections; each is made when it is first needed, and what is under way at the end ends first."""
+
+    async def left_as_it_is(_: object) -> None:
+        """Reset nothing when a connection goes back: no statement leaves anything behind."""
+
+    async with asyncpg.create_pool(
+        settings.database_url,
+        min_size=0,
+        max_size=max(1, settings.database_connections // _STATEMENTS_SHARE),
+        reset=left_as_it_is,
+        timeout=settings.database_wait_s,
+        command_timeout=settings.database_query_s,
+        server_settings={"application_name": "hookline-api-statements", **_PLANNING},
+    ) as pool:
+        yield Statements(pool, wait_s=settings.database_wait_s)
 
 
 @asynccontextmanager

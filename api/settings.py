@@ -124,7 +124,7 @@ class ApiSettings(DatabaseSettings):
     shutdown_s: int = Field(default=10, ge=1)
     """Seconds that requests at hand may take when the process is told to stop."""
     database_connections: int = Field(default=10, ge=1)
-    """Connections to PostgreSQL that this process holds at most."""
+    """Connections to PostgreSQL for transactions; with each five goes one for the ids of events, and two listen."""
 
     @field_validator("admin_organization")
     @classmethod

@@ -1,6 +1,6 @@
-"""What several requests ask PostgreSQL at once, asked in one transaction for each organization.
+"""What several requests ask PostgreSQL at once, asked in one statement for each organization.
 
-A transaction costs the API 2 to 3 ms of a core, whatever it says in it; `POST /events` with an id takes two.
+Each costs a journey to PostgreSQL and a commit there, whatever is in it; `POST /events` with an id takes two.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from schemas.ids import OrganizationId
 
 Given = TypeVar("Given")
 Answer = TypeVar("Answer")
-_MOST: Final = 1000  # of a transaction: two of the largest batches
+_MOST: Final = 1000  # of a statement: two of the largest batches
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class _Waiting(Generic[Given, Answer]):
 
 
 class Gathering(Generic[Given, Answer]):
-    """Asks for many: what comes while an organization's transaction is under way goes together in its next one.
+    """Asks for many: what comes while an organization's statement is under way goes together in its next one.
 
     Who is alone is asked for at once, and no organization waits for another.
     """
@@ -36,7 +36,7 @@ class Gathering(Generic[Given, Answer]):
         self._under_way: set[asyncio.Task[None]] = set()
 
     async def ask(self, organization_id: OrganizationId, given: Sequence[Given]) -> Answer:
-        """Return the answer of the transaction that `given` went into. Raises what it raised."""
+        """Return the answer of the statement that `given` went into. Raises what it raised."""
         mine: _Waiting[Given, Answer] = _Waiting(given, asyncio.get_running_loop().create_future())
         if (queue := self._waiting.get(organization_id)) is not None:
             queue.append(mine)

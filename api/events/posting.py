@@ -13,13 +13,12 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final, TypeVar
 
+import asyncpg
 import orjson
 import structlog
 from pydantic import ValidationError
-from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncEngine
 
-from api.database import DatabaseAway, tenant_transaction_of
+from api.database import DatabaseAway, Statements
 from api.errors import Conflict, Refusal
 from api.events.gathering import Gathering
 from api.events.publishing import EventPublishing
@@ -41,8 +40,8 @@ _READ_AT_ONCE: Final = 50  # events of a batch, some 5 ms, before other requests
 class EventPosting:
     """Publishes for POST /events, its batch and its stream."""
 
-    def __init__(self, engine: AsyncEngine, publishing: EventPublishing, metrics: Metrics) -> None:
-        self._engine = engine
+    def __init__(self, statements: Statements, publishing: EventPublishing, metrics: Metrics) -> None:
+        self._statements = statements
         self._publishing = publishing
         self._refused = metrics.events.labels("refused")
         self._claiming = Gathering(self._claim_all)
@@ -144,16 +143,17 @@ class EventPosting:
             return
         try:
             await self._marking.ask(organization_id, source_ids)
-        except (DatabaseAway, SQLAlchemyError) as error:  # Kafka has them: a repeat publishes them again, as the same
+        except (
+            DatabaseAway,
+            asyncpg.PostgresError,
+        ) as error:  # Kafka has them: a repeat publishes them again, as the same
             log.warning("event.not_marked", error=type(error).__name__, events=len(source_ids))
 
     async def _claim_all(self, organization_id: OrganizationId, wanted: Sequence[Claim]) -> Mapping[str, Claim]:
-        async with tenant_transaction_of(self._engine, organization_id) as db:
-            return await claimed(db, organization_id, wanted)
+        return await claimed(self._statements, organization_id, wanted)
 
     async def _mark_all(self, organization_id: OrganizationId, source_ids: Sequence[str]) -> None:
-        async with tenant_transaction_of(self._engine, organization_id) as db:
-            await mark_produced(db, organization_id, source_ids, produced_at=datetime.now(UTC))
+        await mark_produced(self._statements, organization_id, source_ids, produced_at=datetime.now(UTC))
 
 
 def fingerprint_of(event: Event) -> bytes:
