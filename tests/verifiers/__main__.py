@@ -19,6 +19,7 @@ from tests.verifiers.cases import Case, as_json, of_this_moment, published, reco
 HERE: Final = Path(__file__).parent
 Judge = Callable[[list[Case]], list[bool]]
 TOOLS: Final = HERE.parents[1] / ".tools" / "verifiers"
+GO_JUDGE: Final = TOOLS / "go-judge"
 
 
 def page_in_javascript(cases: list[Case]) -> list[bool]:
@@ -26,35 +27,33 @@ def page_in_javascript(cases: list[Case]) -> list[bool]:
     folder = TOOLS / "javascript"
     for style, code in pages.examples("javascript").items():
         (folder / f"{style}.mjs").write_text(code)
-    return _answers([_tool("node"), "page.mjs"], folder, cases, {})
+    return _answers([_tool("node"), "page.mjs"], folder, cases)
 
 
 def javascript(cases: list[Case]) -> list[bool]:
     """Return what standardwebhooks, stripe and @octokit/webhooks-methods say on Node."""
-    folder = TOOLS / "javascript"
-    shutil.copytree(HERE / "javascript", folder, dirs_exist_ok=True)
-    quiet = ("--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error")
-    subprocess.run([_tool("npm"), "ci", *quiet], cwd=folder, check=True, stdout=sys.stderr)
-    return _answers([_tool("node"), "verify.mjs"], folder, cases, {})
+    return _answers([_tool("node"), "verify.mjs"], TOOLS / "javascript", cases)
 
 
 def go(cases: list[Case]) -> list[bool]:
     """Return what standard-webhooks, stripe-go and go-github say."""
+    return _answers([str(GO_JUDGE)], HERE / "go", cases)
+
+
+def fetch() -> None:
+    """Fetch and build what judges: before there are cases, for some of them are good for seconds only."""
+    folder = TOOLS / "javascript"
+    shutil.copytree(HERE / "javascript", folder, dirs_exist_ok=True)
+    quiet = ("--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error")
+    subprocess.run([_tool("npm"), "ci", *quiet], cwd=folder, check=True, stdout=sys.stderr)
     kept = {"GOMODCACHE": str(TOOLS / "go-modules"), "GOCACHE": str(TOOLS / "go-cache"), "GOTOOLCHAIN": "local"}
     flags = {"GOFLAGS": "-mod=readonly -modcacherw"}
-    return _answers([_tool("go"), "run", "."], HERE / "go", cases, kept | flags)
+    build = [_tool("go"), "build", "-o", str(GO_JUDGE), "."]
+    subprocess.run(build, cwd=HERE / "go", env=os.environ | kept | flags, check=True)
 
 
-def _answers(command: list[str], folder: Path, cases: list[Case], environment: dict[str, str]) -> list[bool]:
-    run = subprocess.run(
-        command,
-        cwd=folder,
-        env=os.environ | environment,
-        input=as_json(cases),
-        stdout=subprocess.PIPE,
-        check=True,
-        text=True,
-    )
+def _answers(command: list[str], folder: Path, cases: list[Case]) -> list[bool]:
+    run = subprocess.run(command, cwd=folder, input=as_json(cases), stdout=subprocess.PIPE, check=True, text=True)
     return cast(list[bool], json.loads(run.stdout))
 
 
@@ -67,6 +66,7 @@ def _tool(name: str) -> str:
 
 def main() -> int:
     """Judge everything in every language; return 1 when any verdict is not the one that was expected."""
+    fetch()
     failed = passed = 0
     judges: tuple[tuple[str, Judge], ...] = (
         ("Python", lambda cases: [python.accepts(case) for case in cases]),
