@@ -143,10 +143,8 @@ class EventPosting:
             return
         try:
             await self._marking.ask(organization_id, source_ids)
-        except (
-            DatabaseAway,
-            asyncpg.PostgresError,
-        ) as error:  # Kafka has them: a repeat publishes them again, as the same
+        except (DatabaseAway, asyncpg.PostgresError) as error:
+            # Kafka has them: a repeat publishes them again, as the same.
             log.warning("event.not_marked", error=type(error).__name__, events=len(source_ids))
 
     async def _claim_all(self, organization_id: OrganizationId, wanted: Sequence[Claim]) -> Mapping[str, Claim]:

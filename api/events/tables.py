@@ -5,12 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy import (
-    DateTime,
-    Index,
-    LargeBinary,
-    Text,
-)
+from sqlalchemy import DateTime, Index, LargeBinary, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from api.database import Base, Statements

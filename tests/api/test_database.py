@@ -19,8 +19,6 @@ from tests.api.conftest import NO_DATABASE_URL, settings_of
 
 CUT = """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
          WHERE application_name LIKE 'hookline-api%' AND datname = current_database()"""
-
-
 STATE_OF = "SELECT state FROM pg_stat_activity WHERE pid = $1"
 
 
