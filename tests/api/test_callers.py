@@ -15,13 +15,14 @@ from fastapi import FastAPI, Request
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api.callers import Callers
+from api.callers import KEPT_S, Callers
 from api.credentials import Caller, CredentialKind
 from api.database import DatabaseAway, engine_of, transaction_of
 from api.errors import InvalidRequest, Unauthenticated
 from schemas.ids import OrganizationId
 from tests.api.conftest import NO_DATABASE_URL, TOKEN, client_of, settings_of
 from tests.api.problem import problem_of
+from tests.machine import SLOW_MACHINE_S
 
 CALLERS = Callers(admin_token=TOKEN, admin_organization="org_default")
 UNKNOWN = 'Bearer realm="hookline"'
@@ -271,7 +272,6 @@ async def test_what_is_seen_before_a_revocation_commits_is_forgotten_when_it_doe
 
 
 @pytest.mark.postgres
-@pytest.mark.alone
 async def test_a_revocation_in_another_process_holds_within_two_seconds(
     api: httpx.AsyncClient, shared_url: str
 ) -> None:
@@ -280,15 +280,15 @@ async def test_a_revocation_in_another_process_holds_within_two_seconds(
     async with client_of(settings_of(shared_url)) as other:
         assert (await other.get("/api/v1/event-types/user.created", headers=headers)).status_code == 200
         assert (await api.delete(f"/api/v1/api-tokens/{token['id']}")).status_code == 204
+        assert KEPT_S <= 2
         revoked_at = time.monotonic()
         assert (await api.get("/api/v1/event-types/user.created", headers=headers)).status_code == 401  # here at once
         while (await other.get("/api/v1/event-types/user.created", headers=headers)).status_code == 200:
-            assert time.monotonic() - revoked_at < 2.5  # 2 s, and what a request takes on a busy machine
+            assert time.monotonic() - revoked_at < KEPT_S + SLOW_MACHINE_S
             await asyncio.sleep(0.05)
 
 
 @pytest.mark.postgres
-@pytest.mark.alone
 async def test_without_postgresql_kept_verdicts_hold_for_two_seconds_and_then_it_is_503(
     api: httpx.AsyncClient, shared_url: str
 ) -> None:
@@ -301,9 +301,10 @@ async def test_without_postgresql_kept_verdicts_hold_for_two_seconds_and_then_it
         began = time.monotonic()
         assert (await other.get("/api/v1/event-types/user.created", headers=headers)).status_code == 200
         await cut()
-        assert (await other.get("/api/v1/event-types/user.created", headers=headers)).status_code == 200
+        response = await other.get("/api/v1/event-types/user.created", headers=headers)
+        assert response.status_code == 200 or time.monotonic() - began > KEPT_S
         while (response := await other.get("/api/v1/event-types/user.created", headers=headers)).status_code == 200:
-            assert time.monotonic() - began < 2.5
+            assert time.monotonic() - began < KEPT_S + SLOW_MACHINE_S
             await asyncio.sleep(0.05)
         problem_of(response, 503)
         assert response.headers["retry-after"]

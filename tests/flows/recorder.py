@@ -31,6 +31,7 @@ class Path:
     """What came to one path, and what it answers to an event's n-th try (from 1)."""
 
     answer: Answer
+    headers: dict[str, str]
     requests: list[Request] = field(default_factory=list)
     tries: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
     changed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -52,9 +53,11 @@ class Recorder:
         self._paths: dict[str, Path] = {}
         self.url = ""
 
-    def path(self, name: str, answer: Answer | None = None) -> str:
-        """Open a path and return its URL."""
-        self._paths[name] = Path(answer or always(204))
+    def path(self, name: str, answer: Answer | None = None, **headers: str) -> str:
+        """Open a path, which answers with these headers (`Retry_After`), and return its URL."""
+        self._paths[name] = Path(
+            answer or always(204), {key.replace("_", "-"): value for key, value in headers.items()}
+        )
         return f"{self.url}/{name}"
 
     def hang(self, name: str) -> None:
@@ -100,4 +103,4 @@ class Recorder:
         path.changed.set()
         if path.hangs:
             await asyncio.Event().wait()
-        return web.Response(status=path.answer(path.tries[request.webhook_id]))
+        return web.Response(status=path.answer(path.tries[request.webhook_id]), headers=path.headers)

@@ -20,6 +20,7 @@ from schemas.codec import UnreadableRecord, encode
 from schemas.ids import OrganizationId, SubscriptionId, new_subscription_id
 from schemas.records import Subscription
 from schemas.topics import PARTITIONER
+from tests.machine import SLOW_MACHINE_S
 from tests.processors.made import subscription
 
 ORG_2 = OrganizationId("org_2")
@@ -307,14 +308,13 @@ async def test_an_older_version_than_asked_for_is_returned_when_there_is_no_newe
 
 
 @pytest.mark.slow
-@pytest.mark.alone
 async def test_stops_while_kafka_is_away() -> None:
     handover = Handover(asyncio.get_running_loop())
     config = {"bootstrap.servers": "127.0.0.1:1", "log_level": "0"}
     follower = IndexFollower(SubscriptionIndex(), config, handover, on_unreadable=lambda *_: None)
     starting = asyncio.create_task(follower.start())
     await asyncio.sleep(0.1)
-    async with asyncio.timeout(8):
+    async with asyncio.timeout(SLOW_MACHINE_S):
         await follower.stop()
     starting.cancel()
     with pytest.raises(asyncio.CancelledError):

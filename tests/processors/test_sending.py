@@ -22,6 +22,7 @@ from processors.sending import KEPT_BYTES, MASKED, Sender
 from schemas.headers import REPLAY_HEADER
 from schemas.records import SignatureStyle
 from schemas.signing import SIGNATURE_HEADERS, hmac_key, key_of, new_secret
+from tests.machine import SLOW_MACHINE_S
 from tests.processors.certificates import Authority, new_authority
 from tests.processors.made import KEY, delivery
 from tests.processors.receivers import (
@@ -44,7 +45,6 @@ from tests.verifiers import python
 from tests.verifiers.cases import Case
 
 CREDENTIAL = "Bearer of-the-receiver"
-CLOSE_TO_THE_TIMEOUT_S = 0.5
 NEVER_READ = 16 * 1024 * 1024  # bytes: what loopback sockets hold between two processes is far below it
 
 pytestmark = pytest.mark.timeout(30)
@@ -345,7 +345,7 @@ async def test_an_attempt_ends_with_its_timeout_whatever_comes(sender: Sender, s
     assert outcome.error_kind is ErrorKind.TIMEOUT
     assert outcome.error == "no whole answer within 1 s"
     assert not outcome.is_final
-    assert 1 <= took_s < 1 + CLOSE_TO_THE_TIMEOUT_S
+    assert 1 <= took_s < 1 + SLOW_MACHINE_S
 
 
 @pytest.mark.alone
@@ -354,19 +354,19 @@ async def test_a_receiver_that_reads_nothing_is_a_timeout(sender: Sender) -> Non
         url = f"http://127.0.0.1:{deaf.getsockname()[1]}/"
         outcome, took_s = await timed(sender.send(delivery(body=b"x" * (1 << 20)), endpoint(url, timeout_s=1)))
     assert outcome.error_kind is ErrorKind.TIMEOUT
-    assert took_s < 1 + CLOSE_TO_THE_TIMEOUT_S
+    assert took_s < 1 + SLOW_MACHINE_S
 
 
 @pytest.mark.parametrize(
     "interim", [b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"]
 )
 @pytest.mark.parametrize("at_once", [1, 5000])
-@pytest.mark.alone
 async def test_a_flood_of_interim_answers_is_cut_off(sender: Sender, interim: bytes, at_once: int) -> None:
     """Unbounded, it stopped the loop for seconds and took hundreds of megabytes."""
-    outcome, took_s = await timed(sent_to(sender, floods(interim * at_once)))
+    before_s = time.process_time()
+    outcome = await sent_to(sender, floods(interim * at_once))
     assert outcome.error_kind is ErrorKind.TOO_LARGE
-    assert took_s < 1
+    assert time.process_time() - before_s < 1
 
 
 async def test_a_few_interim_answers_come_to_nothing(sender: Sender) -> None:
@@ -467,15 +467,13 @@ async def test_a_blocked_address_is_not_dialled(host: str) -> None:
         ),
     ],
 )
-@pytest.mark.alone
 async def test_what_breaks_off_or_is_not_http_is_told_apart(sender: Sender, script: Script, kind: ErrorKind) -> None:
-    outcome, took_s = await timed(sent_to(sender, script))
-    assert outcome.error_kind is kind, outcome.error
+    outcome = await sent_to(sender, script)
+    assert outcome.error_kind is kind, outcome.error  # which is not that its time was over
     assert outcome.error is not None
     assert "127.0.0.1" in outcome.error
     assert "of=us" not in outcome.error
     assert not outcome.is_final
-    assert took_s < 2
 
 
 @pytest.mark.alone
@@ -483,7 +481,7 @@ async def test_endless_trailers_end_the_attempt(sender: Sender) -> None:
     trailers = floods(b"X-T: y\r\n" * 1000, after=answer(200, "Transfer-Encoding: chunked") + b"0\r\n")
     outcome, took_s = await timed(sent_to(sender, trailers, timeout_s=1))
     assert not outcome.is_success
-    assert took_s < 1 + CLOSE_TO_THE_TIMEOUT_S
+    assert took_s < 1 + SLOW_MACHINE_S
 
 
 # Memory
@@ -496,11 +494,10 @@ async def test_endless_trailers_end_the_attempt(sender: Sender) -> None:
         pytest.param(b"HTTP/1.1 200 OK\r\n\r\n", id="a body without end"),
     ],
 )
-@pytest.mark.alone
 async def test_a_huge_body_is_read_up_to_the_cap_and_the_connection_closed(sender: Sender, begin: bytes) -> None:
     tracemalloc.start()
     async with Receiver(floods(CHUNK, after=begin, pieces=1 << 14)) as receiver:
-        outcome, took_s = await timed(sender.send(delivery(), endpoint(receiver.url)))
+        outcome = await sender.send(delivery(), endpoint(receiver.url))
         await receiver.until(lambda: not receiver.open)
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
@@ -508,7 +505,6 @@ async def test_a_huge_body_is_read_up_to_the_cap_and_the_connection_closed(sende
     assert outcome.is_success
     assert (outcome.response_body, outcome.truncated) == (CHUNK[:KEPT_BYTES], True)
     assert peak < 4 * 1024 * 1024
-    assert took_s < 2
 
 
 async def test_a_small_chunk_at_a_time_costs_no_more_memory(sender: Sender) -> None:
@@ -638,13 +634,17 @@ async def test_a_late_answer_of_one_attempt_is_not_the_next_ones(sender: Sender)
     assert (second.status, second.response_body) == (500, b"for the second")
 
 
-@pytest.mark.alone
 async def test_one_slow_receiver_holds_up_no_other(sender: Sender) -> None:
     async with Receiver(hangs()) as slow, Receiver(answers(204)) as healthy:
-        hanging = [asyncio.create_task(sender.send(delivery(), endpoint(slow.url, timeout_s=1))) for _ in range(50)]
+        hanging = [asyncio.create_task(sender.send(delivery(), endpoint(slow.url, timeout_s=60))) for _ in range(50)]
         outcomes = await asyncio.gather(*(sender.send(delivery(), endpoint(healthy.url)) for _ in range(20)))
         assert not any(task.done() for task in hanging)
-        await asyncio.gather(*hanging)
+        for task in hanging:
+            task.cancel()
+        assert all(
+            isinstance(ended, asyncio.CancelledError)
+            for ended in await asyncio.gather(*hanging, return_exceptions=True)
+        )
     assert all(outcome.is_success for outcome in outcomes)
 
 
@@ -716,7 +716,7 @@ async def test_a_handshake_that_hangs_is_a_timeout(sender: Sender) -> None:
         url = f"https://127.0.0.1:{deaf.getsockname()[1]}/"
         outcome, took_s = await timed(sender.send(delivery(), endpoint(url, timeout_s=1)))
     assert outcome.error_kind is ErrorKind.TIMEOUT
-    assert took_s < 1 + CLOSE_TO_THE_TIMEOUT_S
+    assert took_s < 1 + SLOW_MACHINE_S
 
 
 # Secrets

@@ -21,6 +21,7 @@ from processors.skipping import Finished, OutcomeTail, sending_of
 from schemas.headers import FINISHED, finished_header
 from schemas.records import Position
 from schemas.topics import DELIVER
+from tests.machine import SLOW_MACHINE_S
 from tests.processors.made import delivery
 
 PARTITIONS = 3
@@ -188,9 +189,8 @@ async def test_a_tail_that_does_not_end_in_time_ends_the_worker(
 
 
 @pytest.mark.kafka
-@pytest.mark.alone
 async def test_an_empty_tail_is_read_at_once(outcomes: Outcomes) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(SLOW_MACHINE_S):
         assert not (await outcomes.load(0, 1, 2)).has_record(DELIVER, 0, 0)
         await outcomes.load()
 

@@ -16,6 +16,7 @@ from confluent_kafka import KafkaError
 from producers.errors import BrokersAway, ProducerClosed, ProducingError, QueueFull
 from producers.records import Outgoing, RecordProducer, ReportThread
 from producers.settings import KafkaSettings
+from tests.machine import SLOW_MACHINE_S
 from tests.producers.topics import arrived_on, closed_port, made_topic
 
 FATAL = KafkaError(KafkaError._FATAL, "idempotence is broken", fatal=True)
@@ -143,7 +144,6 @@ def test_keys_go_to_the_partitions_that_java_and_faust_choose(bootstrap: str) ->
     }
 
 
-@pytest.mark.alone
 def test_brokers_that_are_away_are_reported_within_patience(nobody: str) -> None:
     reports = Reports()
     with producer_to(nobody, patience_s=1.5) as producer:
@@ -152,10 +152,9 @@ def test_brokers_that_are_away_are_reported_within_patience(nobody: str) -> None
         assert producer.flush(30) == 0
         took_s = time.monotonic() - started
     assert reports.kinds == {BrokersAway}
-    assert 1 <= took_s < 4  # librdkafka looks once a second
+    assert 1 <= took_s < 1.5 + SLOW_MACHINE_S  # librdkafka looks once a second
 
 
-@pytest.mark.alone
 def test_a_full_queue_blocks_and_then_says_so(nobody: str) -> None:
     with producer_to(nobody, most_waiting=10) as producer:
         for number in range(10):
@@ -163,7 +162,7 @@ def test_a_full_queue_blocks_and_then_says_so(nobody: str) -> None:
         started = time.monotonic()
         with pytest.raises(QueueFull, match="10 records wait"):
             producer.produce(record("t", 10), Reports().of(10), wait_s=0.5)
-        assert 0.5 <= time.monotonic() - started < 2
+        assert 0.5 <= time.monotonic() - started < SLOW_MACHINE_S
         assert producer.unreported == 10
 
 

@@ -158,7 +158,7 @@ async def test_without_kafka_it_is_503_within_10_s_and_no_more_may_wait_than_the
         first = asyncio.create_task(api.post(PATH, json=MINIMAL))
         await asyncio.sleep(0.2)
         at_once = await api.post(PATH, json=MINIMAL)
-        assert time.monotonic() - started < 1
+        assert not first.done()
         response = await first
         assert time.monotonic() - started < 10
         text = (await api.get("/metrics")).text

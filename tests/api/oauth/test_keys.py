@@ -12,6 +12,7 @@ from joserfc import jwt
 from joserfc.jwk import KeySet, OKPKey, RSAKey
 from sqlalchemy import event
 
+from api.callers import KEPT_S
 from api.database import transaction_of
 from api.oauth.keeping import KeyKeeper
 from api.oauth.keys import kept_keys, rotate_if_due
@@ -21,6 +22,7 @@ from tests.api.conftest import settings_of
 from tests.api.oauth.forging import parts_of
 from tests.api.oauth.granting import ISSUER, Client, Server, server_in, server_of
 from tests.api.running import RunningApps
+from tests.machine import SLOW_MACHINE_S
 
 pytestmark = pytest.mark.postgres
 
@@ -144,7 +146,6 @@ async def test_with_another_master_key_tokens_verify_and_a_new_key_signs(upgrade
         assert signer.id != parts_of(token)[0]["kid"]
 
 
-@pytest.mark.alone
 async def test_a_revoked_token_is_refused_within_two_seconds_by_another_process(shared_url: str) -> None:
     async with server_of(shared_url) as server, server_of(shared_url) as other:
         client = await server.client()
@@ -152,9 +153,10 @@ async def test_a_revoked_token_is_refused_within_two_seconds_by_another_process(
         assert (await other.call(token)).status_code == 200  # from here on it is kept there
         await _revoked(server, client, token)
         assert (await server.call(token)).status_code == 401  # at once where it was revoked
+        assert KEPT_S <= 2
         began = time.monotonic()
         while (await other.call(token)).status_code == 200:
-            assert time.monotonic() - began < 2.5
+            assert time.monotonic() - began < KEPT_S + SLOW_MACHINE_S
             await asyncio.sleep(0.05)
 
 

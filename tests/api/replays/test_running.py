@@ -20,6 +20,7 @@ from schemas.topics import EVENTS, ROUNDS
 from tests.api.reading import reading_from_now
 from tests.api.replays.logged import Log
 from tests.api.replays.running import arrivals, asked, asked_again, outcomes, replay_when, running, until
+from tests.machine import SLOW_MACHINE_S
 
 pytestmark = [pytest.mark.postgres, pytest.mark.kafka]
 
@@ -57,20 +58,18 @@ async def test_a_replay_of_nothing_is_completed(
     assert (row["total"], row["sent"]) == (0, 0)
 
 
-@pytest.mark.alone
 @pytest.mark.parametrize("rate", [40.0, 300.0])
-async def test_the_rate_is_kept_within_a_tenth(
-    log: Log, upgraded_url: str, bootstrap: str, replayed: Consumer, rate: float
-) -> None:
+async def test_the_rate_is_kept(log: Log, upgraded_url: str, bootstrap: str, replayed: Consumer, rate: float) -> None:
     count = int(rate * 3)
     await log.deliveries(await log.subscription(), count)
     async with running(upgraded_url, bootstrap):
         found = await arrivals(replayed, await asked(log, rate_per_s=rate), count)
     assert len(found) == count
     times = sorted(each.at for each in found)
-    assert (count - 1) / (times[-1] - times[0]) == pytest.approx(rate, rel=0.1)
-    # And evenly: no tenth of a second holds more than half a second's worth, on a machine that may stand still.
-    assert max(sum(at <= other < at + 0.1 for other in times) for at in times) <= rate * 0.5 + 1
+    # Never faster; slower by what the machine stands still, but for that test_pacing.py claims how near it comes.
+    assert 3 * 0.9 <= times[-1] - times[0] <= 3 + SLOW_MACHINE_S
+    # And evenly: sent once a second it would be three bursts; some batches become one while Kafka stands still.
+    assert len({int((at - times[0]) / 0.5) for at in times}) >= 4
 
 
 async def test_a_long_replay_holds_up_neither_another_nor_a_retry(
@@ -260,6 +259,7 @@ from api.replays import filling, sending
 from api.replays.running import ReplayRunner
 from api.settings import ApiSettings
 from producers.settings import KafkaSettings
+from tests.machine import SLOW_MACHINE_S
 
 dies_at, left = sys.argv[3], int(sys.argv[4])
 execute = AsyncSession.execute

@@ -173,13 +173,12 @@ async def rows(count: int) -> AsyncIterator[Sequence[EventRow]]:
         yield [row] * 100
 
 
-@pytest.mark.alone
 async def test_others_have_their_turn_while_it_looks() -> None:
     looking = asyncio.create_task(looked_through(judge({"cel": "data.amount > 100"}), rows(100), limit=10_000))
-    longest, last = 0.0, time.monotonic()
+    longest, last = 0.0, time.process_time()
     while not looking.done():
         await asyncio.sleep(0)
-        longest, last = max(longest, time.monotonic() - last), time.monotonic()
+        longest, last = max(longest, time.process_time() - last), time.process_time()
     assert await looking is StoppedBy.LIMIT
     assert longest < 0.25  # some ms; all of it takes longer than this
 

@@ -7,6 +7,7 @@ import pytest
 
 from api.subscriptions.endpoints import RESOLVING_S, Resolve, checked_endpoint, resolve
 from schemas.errors import InvalidInput
+from tests.machine import SLOW_MACHINE_S
 
 NAMED = "https://hooks.example.com/in"
 PUBLIC, PUBLIC_V6 = "93.184.216.34", "2606:2800:220:1::1"
@@ -55,8 +56,7 @@ async def test_localhost_has_loopback_addresses() -> None:
 
 
 @pytest.mark.parametrize("name", ["nowhere.invalid", "a" * 64 + ".invalid", "." * 300])
-@pytest.mark.alone
 async def test_a_name_without_an_address_has_none(name: str) -> None:
     started = time.monotonic()
     assert await resolve(name, 443) == ()
-    assert time.monotonic() - started < RESOLVING_S + 1
+    assert time.monotonic() - started < RESOLVING_S + SLOW_MACHINE_S

@@ -13,6 +13,7 @@ from processors.lanes.limits import Limits
 from processors.turn import Finish, NotOurs
 from schemas.headers import TEST
 from schemas.records import Ordering
+from tests.machine import SLOW_MACHINE_S
 from tests.processors.lanes.yard import LIMITS, Begun, Yard, by_counts, yard_on
 
 pytestmark = pytest.mark.kafka
@@ -53,12 +54,11 @@ async def test_a_subscription_that_hangs_goes_behind_and_holds_no_ack(yard: Yard
     assert (cursor.subscription_id, cursor.next, cursor.reason) == (hanging, 0, "slow")
 
 
-@pytest.mark.alone
 async def test_no_other_waits_for_it(yard: Yard) -> None:
     hanging, healthy = yard.subscription(), yard.subscription()
     yard.on_begin = lambda begun: begun.finish() if begun.subscription == healthy else None
     await yard.send(*[hanging] * 100, healthy)
-    await yard.until(lambda: len(yard.of(healthy)) == 1, within_s=1)
+    await yard.until(lambda: len(yard.of(healthy)) == 1)
     assert len(yard.of(hanging)) <= LIMITS.cap
 
 
@@ -130,7 +130,6 @@ async def test_a_pause_outlasts_a_restart_without_new_records(yard: Yard) -> Non
     assert [each.offset for each in yard.begun] == list(range(30))
 
 
-@pytest.mark.alone
 async def test_it_catches_up_at_the_set_rate(yard: Yard) -> None:
     paused = yard.subscription(paused=True, catch_up_per_s=50.0)
     yard.on_begin = answers
@@ -152,7 +151,6 @@ async def test_a_test_send_waits_for_nothing(yard: Yard) -> None:
     assert yard.begun[0].offset == 1
 
 
-@pytest.mark.alone
 async def test_an_open_breaker_lets_one_probe_through_at_a_time(topics: str) -> None:
     async with yard_on(topics, least=5, probe_every_s=0.3) as yard:
         failing = yard.subscription()
@@ -160,7 +158,8 @@ async def test_an_open_breaker_lets_one_probe_through_at_a_time(topics: str) -> 
         began = time.monotonic()
         await yard.send(*[failing] * 40)
         await yard.until(lambda: time.monotonic() - began > 1.0)
-        assert 5 <= len(yard.begun) <= 5 + LIMITS.cap + 4  # what was open when it opened, and a probe each 0.3 s
+        probes = (time.monotonic() - began) / 0.3 + 1
+        assert 5 <= len(yard.begun) <= 5 + LIMITS.cap + probes  # and what was open when it opened
         [cursor] = yard.cursors().values()
         assert cursor.reason == "open"
         yard.on_begin = answers
@@ -168,7 +167,6 @@ async def test_an_open_breaker_lets_one_probe_through_at_a_time(topics: str) -> 
         assert [each.offset for each in yard.begun] == list(range(40))
 
 
-@pytest.mark.alone
 async def test_a_rate_is_kept_and_nothing_is_lost(yard: Yard) -> None:
     limited = yard.subscription(rate_limit=40)
     yard.on_begin = answers
@@ -176,7 +174,7 @@ async def test_a_rate_is_kept_and_nothing_is_lost(yard: Yard) -> None:
     await yard.send(*[limited] * 80)
     await yard.until(lambda: len(yard.begun) == 80)
     took = time.monotonic() - began
-    assert 80 / 40 - 0.25 <= took <= 80 / 40 * 1.3
+    assert 80 / 40 - 0.25 <= took <= 80 / 40 + SLOW_MACHINE_S  # test_pacing.py claims how near it comes
 
 
 async def test_organizations_take_turns(topics: str) -> None:
@@ -250,7 +248,9 @@ async def test_a_taking_over_that_fails_is_reported_and_nothing_begins(yard: Yar
     takings = await begun_anew(yard)
     error = OSError("the cursors cannot be read")
     takings.asked[0].set_exception(error)
-    await asyncio.sleep(0.05)
+    async with asyncio.timeout(30):
+        while not yard.failures:  # noqa: ASYNC110 - a list
+            await asyncio.sleep(0.01)
     assert (yard.failures, yard.begun, yard.acked) == ([error], [], set())
     yard.failures.clear()
 
