@@ -36,6 +36,7 @@ from schemas.headers import DUE_AT, microseconds_of
 from schemas.sealing import SECRET_PURPOSE, new_master_key, sealer_of
 from schemas.topics import DELIVER, EVENTS, declared_topics, retry_topic
 from tests.compose.shell import MASTER_KEYS, NO_DATABASE, NOWHERE, hookline
+from tests.machine import SLOW_MACHINE_S
 
 NOW = 1_800_000_000.0
 DECLARED = declared_topics([timedelta(seconds=1)])
@@ -148,11 +149,10 @@ def by_check(findings: list[Finding]) -> dict[str, Finding]:
 
 
 @pytest.mark.slow
-@pytest.mark.alone
-def test_with_everything_away_it_says_so_within_fifteen_seconds() -> None:
+def test_with_everything_away_it_says_so_soon() -> None:
     began = time.monotonic()
     ran = hookline("doctor", "--json", KAFKA_BOOTSTRAP_SERVERS=NOWHERE, DATABASE_URL=NO_DATABASE)
-    assert time.monotonic() - began < 15
+    assert time.monotonic() - began < 15 + SLOW_MACHINE_S
     assert ran.code == ExitCode.UNHEALTHY
     told = json.loads(ran.out)
     assert told["healthy"] is False
@@ -163,14 +163,13 @@ def test_with_everything_away_it_says_so_within_fifteen_seconds() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.alone
 def test_servers_that_take_connections_and_never_answer_do_not_hold_it() -> None:
     with socket.create_server(("127.0.0.1", 0)) as mute:
         host, port = mute.getsockname()
         kafka = KafkaSettings(bootstrap_servers=f"{host}:{port}")
         began = time.monotonic()
         found = by_check(examine(settings_of(), kafka, f"postgresql://me@{host}:{port}/x", within_s=8))
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 8 + SLOW_MACHINE_S
     assert (found["kafka"].verdict, found["database"].verdict) == (Verdict.FAIL, Verdict.FAIL)
 
 

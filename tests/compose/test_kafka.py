@@ -63,7 +63,7 @@ def test_what_was_acknowledged_is_there_after_a_stop_and_after_a_crash(kafka: Em
     start(kafka)
     admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
     admin.create_topics([NewTopic("kept", 1, 1)])["kept"].result(20)
-    port, cluster = kafka.port, admin.list_topics(timeout=5).cluster_id
+    port, cluster = kafka.port, admin.list_topics(timeout=30).cluster_id
     publish(kafka, b"before a stop")
     kafka.stop()
     start(kafka)
@@ -72,7 +72,7 @@ def test_what_was_acknowledged_is_there_after_a_stop_and_after_a_crash(kafka: Em
     start(kafka)
     assert values_of(kafka, 2) == [b"before a stop", b"before a crash"]
     assert kafka.port == port
-    assert AdminClient({"bootstrap.servers": kafka.bootstrap_servers}).list_topics(timeout=5).cluster_id == cluster
+    assert AdminClient({"bootstrap.servers": kafka.bootstrap_servers}).list_topics(timeout=30).cluster_id == cluster
 
 
 def test_only_this_machine_can_connect_and_a_topic_is_made_by_nobody_but_us(kafka: EmbeddedKafka) -> None:
@@ -81,8 +81,8 @@ def test_only_this_machine_can_connect_and_a_topic_is_made_by_nobody_but_us(kafk
     listening = [c.laddr.ip for c in psutil.Process(kafka.pid).net_connections() if c.status == psutil.CONN_LISTEN]
     assert {address.removeprefix("::ffff:") for address in listening} == {LOOPBACK}
     admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers, "allow.auto.create.topics": True})
-    admin.list_topics("nobody-made-me", timeout=5)
-    assert admin.list_topics(timeout=5).topics == {}
+    admin.list_topics("nobody-made-me", timeout=30)
+    assert admin.list_topics(timeout=30).topics == {}
 
 
 def test_a_formatting_that_was_interrupted_is_done_again(kafka: EmbeddedKafka) -> None:
@@ -121,5 +121,5 @@ def test_no_broker_is_left_when_its_parent_gets_sigkill(tmp_path: Path) -> None:
         assert parent.stdout
         broker = psutil.Process(int(parent.stdout.readline()))
         parent.kill()
-    psutil.wait_procs([broker], timeout=5)
+    psutil.wait_procs([broker], timeout=30)
     assert not broker.is_running()

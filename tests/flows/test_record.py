@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
@@ -117,13 +118,14 @@ async def test_a_rotated_secret_signs_beside_the_old_one_until_the_overlap_ends(
     organization: Organization, recorder: Recorder
 ) -> None:
     created = await organization.subscribe(recorder.path("here"), "user.*")
-    rotated = await organization.post(f"/subscriptions/{created['id']}/rotate-secret", {"overlap": "4s"}, status=200)
+    rotated = await organization.post(f"/subscriptions/{created['id']}/rotate-secret", {"overlap": "8s"}, status=200)
+    ends_at = time.monotonic() + 8.0
     await organization.in_force()
     await organization.post("/events", {"type": "user.created", "data": {"id": "1"}}, status=202)
     (during,) = await recorder.until("here", lambda requests: len(requests) == 1, within_s=30)
     for secret in (created["secret"], rotated["secret"]):
         Webhook(secret).verify(during.body, during.headers)
-    await asyncio.sleep(4.0)  # the overlap itself
+    await asyncio.sleep(ends_at - time.monotonic())  # the overlap itself
     await organization.post("/events", {"type": "user.created", "data": {"id": "2"}}, status=202)
     after = (await recorder.until("here", lambda requests: len(requests) == 2, within_s=30))[1]
     Webhook(rotated["secret"]).verify(after.body, after.headers)

@@ -339,7 +339,6 @@ async def test_http_1_0_is_understood(sender: Sender) -> None:
         pytest.param(drips(b"x", every_s=0.2, after=b"HTTP/1.1 200 OK\r\n\r\n"), id="drips its body"),
     ],
 )
-@pytest.mark.alone
 async def test_an_attempt_ends_with_its_timeout_whatever_comes(sender: Sender, script: Script) -> None:
     outcome, took_s = await timed(sent_to(sender, script, timeout_s=1))
     assert outcome.error_kind is ErrorKind.TIMEOUT
@@ -348,7 +347,6 @@ async def test_an_attempt_ends_with_its_timeout_whatever_comes(sender: Sender, s
     assert 1 <= took_s < 1 + SLOW_MACHINE_S
 
 
-@pytest.mark.alone
 async def test_a_receiver_that_reads_nothing_is_a_timeout(sender: Sender) -> None:
     with socket.create_server(("127.0.0.1", 0), backlog=1) as deaf:
         url = f"http://127.0.0.1:{deaf.getsockname()[1]}/"
@@ -476,7 +474,6 @@ async def test_what_breaks_off_or_is_not_http_is_told_apart(sender: Sender, scri
     assert not outcome.is_final
 
 
-@pytest.mark.alone
 async def test_endless_trailers_end_the_attempt(sender: Sender) -> None:
     trailers = floods(b"X-T: y\r\n" * 1000, after=answer(200, "Transfer-Encoding: chunked") + b"0\r\n")
     outcome, took_s = await timed(sent_to(sender, trailers, timeout_s=1))
@@ -710,7 +707,6 @@ async def test_a_receiver_that_ends_the_connection_within_the_handshake_is_tls(s
     assert outcome.error_kind is ErrorKind.TLS, outcome.error
 
 
-@pytest.mark.alone
 async def test_a_handshake_that_hangs_is_a_timeout(sender: Sender) -> None:
     with socket.create_server(("127.0.0.1", 0)) as deaf:
         url = f"https://127.0.0.1:{deaf.getsockname()[1]}/"

@@ -14,6 +14,7 @@ from schemas.records import Event
 from tests.api.conftest import NO_DATABASE_URL, client_of, settings_of
 from tests.api.events.reading import next_of
 from tests.api.problem import pointers_of, problem_of
+from tests.machine import SLOW_MACHINE_S
 
 PATH = "/api/v1/events"
 MINIMAL: dict[str, Any] = {"type": "user.created", "data": {"id": "user_123"}}
@@ -151,7 +152,6 @@ async def test_an_event_over_the_limit_is_413(text: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.alone
 async def test_without_kafka_it_is_503_within_10_s_and_no_more_may_wait_than_the_limit() -> None:
     async with client_of(settings_of(NO_DATABASE_URL, most_waiting_events=1)) as api:
         started = time.monotonic()
@@ -160,7 +160,7 @@ async def test_without_kafka_it_is_503_within_10_s_and_no_more_may_wait_than_the
         at_once = await api.post(PATH, json=MINIMAL)
         assert not first.done()
         response = await first
-        assert time.monotonic() - started < 10
+        assert time.monotonic() - started < 10 + SLOW_MACHINE_S
         text = (await api.get("/metrics")).text
     for refused in (at_once, response):
         problem_of(refused, 503)
@@ -170,7 +170,6 @@ async def test_without_kafka_it_is_503_within_10_s_and_no_more_may_wait_than_the
 
 @pytest.mark.slow
 @pytest.mark.kafka
-@pytest.mark.alone
 async def test_a_topic_that_is_not_there_is_503_and_no_false_202(
     bootstrap: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -178,4 +177,4 @@ async def test_a_topic_that_is_not_there_is_503_and_no_false_202(
     async with client_of(settings_of(NO_DATABASE_URL), KafkaSettings(bootstrap_servers=bootstrap)) as api:
         started = time.monotonic()
         problem_of(await api.post(PATH, json=MINIMAL), 503)
-        assert time.monotonic() - started < 10
+        assert time.monotonic() - started < 10 + SLOW_MACHINE_S

@@ -79,6 +79,6 @@ async def test_without_a_connection_it_looks_once_a_second() -> None:
     started = time.monotonic()
     assert await outcomes.wait("dlv_1", log.look, timeout_s=1.5) is None
     assert time.monotonic() - started >= 1.5
-    assert log.looks == 3  # at the beginning, after a second, at the end
+    assert 2 <= log.looks <= 3  # at the beginning, after a second, at the end, which a slow machine makes one
     log.outcome = "there"
     assert await outcomes.wait("dlv_1", log.look, timeout_s=0) == "there"

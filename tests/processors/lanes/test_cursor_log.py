@@ -384,7 +384,6 @@ async def test_loads_a_thousand_cursors_of_eight_partitions(worker: Callable[[],
     assert found[3][b"k11"] == cursors[11]
 
 
-@pytest.mark.alone
 async def test_a_save_takes_milliseconds(worker: Callable[[], Worker]) -> None:
     one = worker()
     await one.log.take_over({0})
