@@ -1,5 +1,6 @@
 """Where a fault is played: the real stack, a receiver with fsync, subscriptions that are in force, and the account."""
 
+import asyncio
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -18,6 +19,7 @@ from tests.faults.arrivals import Pair, Received, receiving, wait_for
 from tests.faults.loading import Load
 from tests.faults.remaining import WORKERS, remaining
 from tests.faults.scenario import Setting
+from tests.flows.in_force import METERED, in_force
 
 WAITS = "2s,5s,10s,30s,1m,2m"
 """Between attempts: short enough to see them all, long enough that nothing is given up while an endpoint hangs."""
@@ -62,6 +64,10 @@ class Stage:
         deadline = time.monotonic() + 120.0
         while not self._probe():
             assert time.monotonic() < deadline, "not every subscription is in force after 120 s"
+
+    def wait_until_followed(self) -> None:
+        """Return when our workers know all that the API has answered: no event is published for it."""
+        asyncio.run(in_force(self.stack))
 
     def _probe(self) -> bool:
         with Publisher(self.stack.bootstrap_servers, source="/faults") as publisher:
@@ -153,13 +159,13 @@ def staged(
     commands: Mapping[str, Sequence[str | Path]] | None = None,
     kafka: KafkaCluster | None = None,
     idle: Collection[str] = (),
-    in_force: bool = True,
+    probed: bool = True,
 ) -> Iterator[Stage]:
     """Run a stack with a receiver, and subscriptions in force at `paths`; processes named in `idle` are held back.
 
-    Without `in_force` no event comes before the caller's own, and nobody has seen that the subscriptions are known.
+    Unless `probed` no event comes before the caller's own, and nobody has seen that the subscriptions are known.
     """
-    settings = {"HOOKLINE_RETRY_WAITS": WAITS, "HOOKLINE_LOG_LEVEL": "info", **(env or {})}
+    settings = {"HOOKLINE_RETRY_WAITS": WAITS, "HOOKLINE_LOG_LEVEL": "info", **METERED, **(env or {})}
     with receiving(setting.folder / "receiver", seed=setting.seed) as received:
         stack = Stack(setting.folder / "stack", workers=workers, env=settings, commands=commands, kafka=kafka)
         stack.start()
@@ -168,7 +174,7 @@ def staged(
                 stack.hold(name)
             stage = Stage(setting, stack, received)
             stage.subscribe(*paths)
-            if in_force:
+            if probed:
                 stage.wait_until_in_force()
             yield stage
         finally:

@@ -57,7 +57,7 @@ def _waiting(setting: Setting, commands: Mapping[str, Sequence[str | Path]]) -> 
             for one in paused:
                 api.post(f"/api/v1/subscriptions/{one}/pause").raise_for_status()
         stage.subscriptions = live  # nothing is owed to the others
-        time.sleep(2.0)  # in force
+        stage.wait_until_followed()
         count = setting.scaled(WAITING, at_least=2000)
         began = time.monotonic()
         _fill(stage, paused, count)

@@ -43,7 +43,7 @@ def without_order(setting: Setting) -> list[Figure]:
 
 def _killed(setting: Setting, ordering: str, *, events: int, per_s: float, keys: tuple[str, ...]) -> list[Figure]:
     """Kill one worker of two, then the other, while the load goes on."""
-    with staged(setting, workers=2, paths=(), env=ENV, in_force=False) as stage:
+    with staged(setting, workers=2, paths=(), env=ENV, probed=False) as stage:
         stage.subscribe(ORDERED, ordering=ordering, on_exhaustion="block")
         stage.wait_until_in_force()
         stage.received.behave(ORDERED, FAILING)
@@ -112,7 +112,7 @@ def parked(setting: Setting) -> list[Figure]:
     Afterwards the receiver takes it; all of it comes, in order.
     """
     events = setting.scaled(4_000, at_least=400)
-    with staged(setting, paths=(), env={"HOOKLINE_RETRY_WAITS": "200ms,500ms"}, in_force=False) as stage:
+    with staged(setting, paths=(), env={"HOOKLINE_RETRY_WAITS": "200ms,500ms"}, probed=False) as stage:
         stage.subscribe(ORDERED, ordering="per_key", on_exhaustion="block")
         stage.wait_until_in_force()
         with stage.load(deliveries=events, deliveries_per_s=200, keys=KEYS) as before:
@@ -137,7 +137,7 @@ def parked(setting: Setting) -> list[Figure]:
 
 def exhausted(setting: Setting) -> list[Figure]:
     """The first of two of a key fails until its attempts are used up: `dead_letter` goes on, `block` waits."""
-    with staged(setting, paths=(), env={"HOOKLINE_RETRY_WAITS": "200ms,200ms"}, in_force=False) as stage:
+    with staged(setting, paths=(), env={"HOOKLINE_RETRY_WAITS": "200ms,200ms"}, probed=False) as stage:
         stage.subscribe("/goes-on", ordering="per_key", on_exhaustion="dead_letter")
         stage.subscribe("/waits", ordering="per_key", on_exhaustion="block")
         stage.wait_until_in_force()

@@ -31,7 +31,7 @@ def poison(setting: Setting) -> list[Figure]:
 def poison_for_stock_faust(setting: Setting) -> list[Figure]:
     """The same input for stock Faust (F5): its agent ends at what it cannot decode and comes back after a while."""
     commands = stock_commands(1, setting.folder, PATHS)
-    with staged(setting, paths=PATHS, commands=commands, env=AS_DOCUMENTED, in_force=False) as stage:
+    with staged(setting, paths=PATHS, commands=commands, env=AS_DOCUMENTED, probed=False) as stage:
         stage.group = GROUP
         return _poisoned(stage)
 

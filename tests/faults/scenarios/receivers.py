@@ -82,7 +82,7 @@ def _subscribe(stage: Stage, hostile: list[Hostile]) -> dict[str, Hostile]:
             answer = api.post("/api/v1/subscriptions", json=body)
             assert answer.status_code == 201, answer.text
             found[answer.json()["id"]] = each
-    time.sleep(2.0)  # they are in force
+    stage.wait_until_followed()
     return found
 
 

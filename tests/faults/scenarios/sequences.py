@@ -57,7 +57,7 @@ def _modelled(setting: Setting, which: type[machine.Deliveries]) -> list[Figure]
 
 def played(setting: Setting) -> list[Figure]:
     """Ours."""
-    with staged(setting, workers=2, paths=(), env=_SETTINGS, in_force=False) as stage:
+    with staged(setting, workers=2, paths=(), env=_SETTINGS, probed=False) as stage:
         return _played(stage)
 
 
@@ -66,7 +66,7 @@ def played_without_cursors(setting: Setting) -> list[Figure]:
     commands: Mapping[str, Sequence[str | Path]] = {
         f"worker-{slot}": command_without("cursors", "worker") for slot in range(2)
     }
-    with staged(setting, workers=2, paths=(), env=_SETTINGS, commands=commands, in_force=False) as stage:
+    with staged(setting, workers=2, paths=(), env=_SETTINGS, commands=commands, probed=False) as stage:
         return _played(stage)
 
 

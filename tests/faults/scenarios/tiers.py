@@ -94,7 +94,7 @@ def _published(stage: Stage, names: Sequence[str]) -> tuple[dict[str, str], Away
             body = {"url": f"{stage.received.url}{path}", "event_types": ["user.*"]}
             answer = api.post("/api/v1/subscriptions", json=body, headers={"Hookline-Organization": organization})
             assert answer.status_code == 201, answer.text
-    time.sleep(2.0)  # in force
+    stage.wait_until_followed()
     deliveries = stage.setting.scaled(DELIVERIES, at_least=300)
     published: dict[str, str] = {}
     away, killed = Away(), 0

@@ -55,7 +55,7 @@ def kills_of_stock_faust(setting: Setting) -> list[Figure]:
 
     It knows its paths from its command line; nothing has to be in force first.
     """
-    with staged(setting, workers=3, commands=stock_commands(3, setting.folder), in_force=False) as stage:
+    with staged(setting, workers=3, commands=stock_commands(3, setting.folder), probed=False) as stage:
         stage.group = GROUP
         return _killed(stage, quiet_s=STOCK_QUIET_S, slowly=SLOWLY_FOR_STOCK).figures(most_twice=MOST_TWICE)
 
