@@ -93,14 +93,14 @@ def test_kill_9_loses_nothing_and_moves_nothing_early(bootstrap: str) -> None:
     for partition in range(4):
         stage.put(LONG, deliveries[partition::4], partition=partition)
     with process(stage) as first:
-        stage.arrived(stage.deliver, lambda arrived: len(arrived) > 1500)
+        stage.arrived(stage.deliver, lambda arrived: len(arrived) > 3000)
         first.kill()
         first.wait()
     with process(stage):
         arrived = stage.arrived(stage.deliver, all_of(deliveries))
     assert not any(one.is_early for one in arrived)
     twice = len(arrived) - len(deliveries)
-    assert twice <= 1000  # what became finished since the last commit, a quarter of a second before
+    assert twice <= 2000  # what became finished since the last commit, 0.25 s before: 250. It is 3000 without commits
 
 
 @pytest.mark.slow
