@@ -58,6 +58,9 @@ class ReplayRow(Base):
     __tablename__ = "replays"
     __table_args__ = (
         Index("replays_of_organization", "organization_id", "id"),
+        Index(
+            "jobs_of_organization", "organization_id", "created_at", "id", postgresql_where=text("is_retry IS false")
+        ),
         Index("replays_unfinished", "state", "id", postgresql_where=text("finished_at IS NULL")),
     )
 
