@@ -48,6 +48,7 @@ for name, group in {
     app.add_typer(group, name=name)
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+DEMO_FOLDER = Path(".hookline/demo")
 
 
 @dataclass(slots=True)
@@ -134,7 +135,7 @@ def up(
 @app.command()
 def demo(
     json: Json = False,
-    folder: Annotated[Path, typer.Option(help="Where it works; emptied first.")] = Path(".hookline/demo"),
+    folder: Annotated[Path, typer.Option(help="Where it works; emptied first.")] = DEMO_FOLDER,
 ) -> None:
     """Show the main job: events become signed webhooks, one endpoint recovers, one is given up, mended and replayed.
 
@@ -528,8 +529,12 @@ def _log_as_command() -> None:
 
 
 def _refuse_to_empty(folder: Path) -> None:
-    """The demo empties its folder first: never one that holds something else."""
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / "lock").exists():
+    """The demo empties its folder first: never one that holds something else, such as what `hookline up` keeps."""
+    from compose.stack import DISPOSABLE
+
+    # Demos of earlier releases left no other mark than a lock, as `hookline up` does.
+    mark = "lock" if folder == DEMO_FOLDER else DISPOSABLE
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / mark).exists():
         raise typer.BadParameter(f"{folder} is not empty, and not of an earlier demo", param_hint="--folder")
 
 

@@ -7,6 +7,7 @@ runs, started again when they end. All data is in one folder. `up` is `hookline 
 import fcntl
 import os
 import secrets
+import shutil
 import signal
 import sys
 import threading
@@ -32,6 +33,7 @@ Say = Callable[[str], None]
 
 API_PORT: Final = 8000
 KAFKA_PORT: Final = 9092
+DISPOSABLE: Final = "disposable"  # the file by which a folder says that it may be emptied
 _READY_WITHIN_S: Final = 60.0
 _LOOK_EVERY_S: Final = 0.1
 _SHORTEST_BACKOFF_S: Final = 0.2
@@ -77,18 +79,21 @@ class Stack:
         env: Mapping[str, str] | None = None,
         commands: Mapping[str, Sequence[str | Path]] | None = None,
         kafka: KafkaCluster | None = None,
+        disposable: bool = False,
         say: Say = lambda _: None,
     ) -> None:
         """Prepare; nothing is started or written. Ports of 0 are picked. `env` adds settings for every process.
 
         `commands` starts some processes, by name, with a command line of the caller's: another release than this one,
         in a test of a deployment. `kafka` is several brokers in place of one, started and stopped with the rest.
+        `disposable` empties the folder first, once it is this stack's alone, and says in it that the next may too.
         """
         self.folder = folder.absolute()
         self._api_port = api_port
         self._workers = workers
         self._extra = dict(env or {})
         self.commands = dict(commands or {})
+        self._disposable = disposable
         self._say = say
         self.postgres = EmbeddedPostgres(self.folder / "postgres")
         self.kafka = kafka or EmbeddedKafka(self.folder / "kafka", port=kafka_port)
@@ -208,6 +213,18 @@ class Stack:
         self._lock.write(str(os.getpid()))
         self._lock.flush()
         (self.folder / "stack.json").unlink(missing_ok=True)  # of a stack that was killed: it says where nobody is
+        if self._disposable:
+            self._empty_folder()
+
+    def _empty_folder(self) -> None:
+        (self.folder / DISPOSABLE).touch()  # first: whoever comes after a kill may go on
+        for path in self.folder.iterdir():
+            if path.name in {"lock", DISPOSABLE}:
+                continue
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
 
     def _release_folder(self, lock: IO[str]) -> None:
         lock.close()
