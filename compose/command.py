@@ -63,6 +63,9 @@ def main() -> None:
     session = Session()
     try:
         code = typer.main.get_command(app).main(prog_name="hookline", standalone_mode=False, obj=session)
+        _flush_stdout()  # here, where it can still be told that nobody takes it
+    except BrokenPipeError:  # `… | head`: who reads has enough; as typer ends what it prints itself
+        code = ExitCode.FAILED
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the user sees it, and with --debug all of it
         code, complaint = complaint_of(error)
         if session.debug:
@@ -70,6 +73,8 @@ def main() -> None:
 
             traceback.print_exception(error)
         print(f"hookline: {complaint}", file=sys.stderr)
+    finally:
+        _let_go_of_stdout()
     sys.exit(code or ExitCode.OK)
 
 
@@ -510,6 +515,19 @@ def db_current(json: Json = False) -> None:
 
     _log_as_command()
     print_revisions(revisions_of(database_url_of_command()), as_json=json)
+
+
+def _let_go_of_stdout() -> None:
+    """Throw away what cannot be written: Python would try again at its end, complain, and exit with 120."""
+    try:
+        _flush_stdout()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _flush_stdout() -> None:
+    if sys.stdout is not None:  # as it is when the shell closed it
+        sys.stdout.flush()
 
 
 def _log_as_process() -> None:

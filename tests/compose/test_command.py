@@ -1,8 +1,12 @@
 """The command line: help that teaches, one line of error, exit codes."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from resource import RUSAGE_CHILDREN, getrusage
+from typing import BinaryIO
 
 import pytest
 from typer.testing import CliRunner
@@ -10,7 +14,17 @@ from typer.testing import CliRunner
 from compose.command import app
 from compose.complaints import ExitCode, complaint_of
 from schemas.sealing import sealer_of
-from tests.compose.shell import MASTER_KEY_BYTES, NO_DATABASE, NOWHERE, Ran, hookline, hookline_here, started
+from tests.compose.shell import (
+    MASTER_KEY_BYTES,
+    NO_DATABASE,
+    NOWHERE,
+    Ran,
+    environment,
+    hookline,
+    hookline_here,
+    started,
+)
+from tests.compose.standin import listed, standing_in
 
 COMMANDS = [
     ("up",), ("demo",), ("api",), ("worker",), ("mover",), ("projector",), ("relay",), ("publish",), ("event-types",),
@@ -142,6 +156,35 @@ def test_says_nothing_when_its_reader_has_enough() -> None:
         assert process.stderr is not None
         process.stdout.close()
         assert process.stderr.read() == b""
+
+
+def test_a_short_answer_that_nobody_reads_ends_as_a_long_one() -> None:
+    """What fits a buffer is written when the process ends: Python itself would complain then, and exit with 120."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    with standing_in() as api, os.fdopen(writing, "wb") as nobody:
+        api.answers = {"GET /subscriptions": listed({"id": "sub_1"})}
+        assert _answered_to(nobody, "subscriptions", "list", "--json", **api.env) == (ExitCode.FAILED, "")
+
+
+def test_a_full_disk_is_one_line_and_exit_code_1() -> None:
+    with Path("/dev/full").open("wb") as full:
+        code, complaint = _answered_to(full, "outbox", "ddl")
+    assert code == ExitCode.FAILED
+    assert ["No space left" in line for line in complaint.splitlines()] == [True]
+
+
+def _answered_to(stdout: BinaryIO, *arguments: str, **env: str) -> tuple[int, str]:
+    """Run `hookline …` with a stdout that it buffers, and return its exit code and what is on stderr."""
+    ran = subprocess.run(
+        [sys.executable, "-m", "compose.command", *arguments],
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        env=environment(PYTHONUNBUFFERED="", **env),
+        timeout=180,
+        check=False,
+    )
+    return ran.returncode, ran.stderr.decode()
 
 
 def test_lists_the_event_types_for_people_and_programs() -> None:
