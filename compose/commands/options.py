@@ -44,6 +44,8 @@ def asked_api(organization: str | None) -> "Api":
     from compose.asking import Api
     from compose.settings import api_of_command
 
+    if organization is not None and not (organization.isascii() and organization.isprintable()):  # it is a header
+        raise typer.BadParameter("an organization's id is ASCII, such as org_default", param_hint="--organization")
     return Api(api_of_command(), organization=organization)
 
 
