@@ -16,6 +16,7 @@ from compose.complaints import ExitCode, complaint_of
 from schemas.sealing import sealer_of
 from tests.compose.shell import (
     MASTER_KEY_BYTES,
+    MASTER_KEYS,
     NO_DATABASE,
     NOWHERE,
     Ran,
@@ -26,6 +27,8 @@ from tests.compose.shell import (
 )
 from tests.compose.standin import listed, standing_in
 
+NO_CA = {"KAFKA_SECURITY_PROTOCOL": "SSL", "KAFKA_SSL_CA_LOCATION": "/no/such/file"}
+TOLD_API = {"HOOKLINE_API_URL": "http://127.0.0.1:1", "HOOKLINE_ADMIN_TOKEN": "an-administrators-token"}
 COMMANDS = [
     ("up",), ("demo",), ("api",), ("worker",), ("mover",), ("projector",), ("relay",), ("publish",), ("event-types",),
     ("new-master-key",), ("doctor",), ("topics", "apply"), ("topics", "list"), ("db", "upgrade"), ("db", "current"),
@@ -95,6 +98,12 @@ def test_prints_its_version() -> None:
         (("db", "downgrade", "0001"), {}, 2, "without a terminal to ask on, say --yes"),
         (("db", "downgrade", "head~1", "--yes"), {}, 2, "'head~1' is none of base, 0001, 0002"),
         (("db", "current"), {}, 1, "PostgreSQL at 127.0.0.1:1/hookline does not answer"),
+        (("db", "current"), {"DATABASE_URL": f"{NO_DATABASE}?sslmode=on"}, 1, "`sslmode` parameter must be one of"),
+        (("topics", "list"), {"KAFKA_SECURITY_PROTOCOL": "SASL_SSL"}, 2, "the KAFKA_… settings do not hold: Failed"),
+        (("publish", "user.created", "--data", "{}"), {**NO_CA}, 2, "the KAFKA_… settings do not hold: Failed"),
+        (("worker",), {**NO_CA, "HOOKLINE_MASTER_KEYS": MASTER_KEYS}, 2, "the KAFKA_… settings do not hold: Failed"),
+        (("tokens", "list", "--organization", "öffentlich"), TOLD_API, 2, "--organization: an organization's id is"),
+        (("tokens", "list", "--organization", "org_1\n"), TOLD_API, 2, "--organization: an organization's id is"),
         (("keys", "status"), {}, 2, "set HOOKLINE_MASTER_KEYS, or HOOKLINE_MASTER_KEYS_FILE"),
         (("keys", "rotate"), {"HOOKLINE_MASTER_KEYS": f"k1:{MASTER_KEY_BYTES}"}, 1, "the database does not answer"),
         (("outbox", "relay"), {"DATABASE_URL": "mysql://me:hidden@db/x"}, 2, "DATABASE_URL: must begin with"),
@@ -206,6 +215,12 @@ def test_a_new_master_key_is_one_that_seals() -> None:
     assert first != second
     sealed = sealer_of(first).seal(b"x", organization="o", row="r", purpose="p")
     assert sealer_of(f"{second},{first}").open(sealed, organization="o", row="r", purpose="p") == b"x"
+
+
+@pytest.mark.parametrize("command", ["status", "rotate"])
+def test_the_keys_of_a_database_without_tables_say_what_to_do(command: str, database_url: str) -> None:
+    ran = hookline_here("keys", command, DATABASE_URL=database_url, HOOKLINE_MASTER_KEYS=MASTER_KEYS)
+    complains(ran, 1, "run `hookline db upgrade`")
 
 
 def test_the_database_is_upgraded_once_and_says_from_where(database_url: str) -> None:
