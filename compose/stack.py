@@ -58,6 +58,7 @@ class _Process:
     arguments: tuple[str, ...]
     env: dict[str, str]
     ready: Path
+    log: Path
     child: Child | None = None
     started_at: float = 0.0
     backoff_s: float = _SHORTEST_BACKOFF_S
@@ -188,12 +189,11 @@ class Stack:
         process = self._processes[name]
         deadline, starts = time.monotonic() + within_s, process.starts
         while not process.ready.exists():
-            if time.monotonic() > deadline:
+            late, often = time.monotonic() > deadline, process.starts > starts + _MOST_STARTS
+            if late or often:
+                what = f"was not ready within {within_s:.0f} s" if late else "ends again and again"
                 tail = "" if process.child is None else process.child.log_tail()
-                raise EmbeddedServerError(f"{name} was not ready within {within_s:.0f} s", log=tail)
-            if process.starts > starts + _MOST_STARTS:
-                tail = "" if process.child is None else process.child.log_tail()
-                raise EmbeddedServerError(f"{name} ends again and again", log=tail)
+                raise EmbeddedServerError(f"{name} {what}: {_last_words(process.log)}", log=tail)
             time.sleep(_LOOK_EVERY_S)
 
     def _take_folder(self) -> None:
@@ -251,7 +251,9 @@ class Stack:
         log = self.folder / "logs" / f"{name}.log"
         child = start_child(name, [*_HOOKLINE, *arguments], log=log, env=self.environment)
         if child.process.wait(_READY_WITHIN_S) != 0:
-            raise EmbeddedServerError(f"hookline {' '.join(arguments)} failed", log=child.log_tail())
+            raise EmbeddedServerError(
+                f"hookline {' '.join(arguments)} failed: {_last_words(log)}", log=child.log_tail()
+            )
 
     def _start_processes(self) -> None:
         port = self._api_port or free_port()
@@ -274,7 +276,11 @@ class Stack:
         ready.parent.mkdir(exist_ok=True)
         ready.unlink(missing_ok=True)  # of a stack that was killed
         self._processes[name] = _Process(
-            name, arguments, {**self.environment, **env, "HOOKLINE_READY_FILE": str(ready)}, ready
+            name,
+            arguments,
+            {**self.environment, **env, "HOOKLINE_READY_FILE": str(ready)},
+            ready,
+            self.folder / "logs" / f"{name}.log",
         )
 
     def _watch(self) -> None:
@@ -304,7 +310,7 @@ class Stack:
         process.child = start_child(
             process.name,
             self.commands.get(process.name, (*_HOOKLINE, *process.arguments)),
-            log=self.folder / "logs" / f"{process.name}.log",
+            log=process.log,
             env=process.env,
         )
         process.started_at = time.monotonic()
@@ -352,6 +358,13 @@ def _interrupt_once(_: int, __: FrameType | None) -> None:
     for number in _STOP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt
+
+
+def _last_words(log: Path) -> str:
+    """Return a log's last line, which says why a command of ours ended, and where the rest is; all on one line."""
+    lines = log.read_text(errors="replace").split("\n") if log.exists() else []
+    said = next((line for line in reversed(lines) if line.strip()), "it said nothing")
+    return f"{said.removeprefix('hookline: ')[:500]} ({log})"
 
 
 def _stop_child(process: _Process) -> None:
