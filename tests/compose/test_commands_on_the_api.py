@@ -282,6 +282,17 @@ def test_watching_a_replay_ends_with_it_and_says_whether_all_arrived(
     assert f"completed  10 of 10  {10 - failed} succeeded" in ran.err
 
 
+@pytest.mark.parametrize("status", [429, 502, 503])
+def test_watching_goes_on_when_the_database_is_back(status: int, standin_api: StandIn) -> None:
+    """PostgreSQL that is started again says nothing about the replay: exit code 1 would."""
+    done = bodies.replay(state="completed", sent=10, succeeded=10, finished_at=bodies.AT)
+    seen = iter([(200, bodies.replay(sent=5)), problem(status, "the database does not answer")])
+    standin_api.answers["POST /replays"] = REPLAYED
+    standin_api.answers[f"GET /replays/{REPLAY_ID}"] = lambda _: next(seen, (200, done))
+    ran = hookline("replay", "--state", "failed", "--watch", "--json", **standin_api.env)
+    assert (ran.code, json.loads(ran.out)) == (0, done)
+
+
 def test_ctrl_c_ends_the_watching_and_not_the_replay(standin_api: StandIn) -> None:
     standin_api.answers["POST /replays"] = REPLAYED
     standin_api.answers[f"GET /replays/{REPLAY_ID}"] = 200, bodies.replay(sent=1)
