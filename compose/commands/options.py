@@ -51,7 +51,7 @@ def asked_api(organization: str | None) -> "Api":
 
 def path_of(*parts: str) -> str:
     """Return the path of a route below /api/v1; what a user wrote stays one segment of it."""
-    return "/" + "/".join(quote(part, safe="") for part in parts)
+    return "/" + "/".join(quote(part, safe="") if part.strip(".") else part.replace(".", "%2E") for part in parts)
 
 
 def say(text: str) -> None:

@@ -192,6 +192,14 @@ def test_an_estimate_says_how_much_of_what_and_from_where(standin_api: StandIn) 
         assert says in out
 
 
+@pytest.mark.parametrize("name", [".", ".."])
+def test_dots_are_an_id_and_no_way_to_another_path(name: str, standin_api: StandIn) -> None:
+    standin_api.answers["GET /subscriptions"] = 200, {"data": [], "has_more": False, "next_cursor": None}
+    ran = hookline("subscriptions", "show", name, **standin_api.env)
+    assert (ran.code, ran.complaint) == (1, "hookline: no such route")
+    assert [asked.path for asked in standin_api.asked] == [f"/subscriptions/{name.replace('.', '%2E')}"]
+
+
 def test_a_replay_that_ended_early_did_not_arrive(standin_api: StandIn) -> None:
     ended = bodies.replay(state="completed", total=5, succeeded=5, error="the subscription was deleted")
     standin_api.answers[f"GET /replays/{REPLAY_ID}"] = 200, ended
