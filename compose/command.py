@@ -221,10 +221,11 @@ def projector() -> None:
     Each projector that runs at one time has its own HOOKLINE_WORKER_SLOT, kept over restarts.
 
     \b
-    Settings: DATABASE_URL, KAFKA_…, HOOKLINE_WORKER_SLOT, HOOKLINE_LOG_RETENTION_DAYS, HOOKLINE_DISABLE_AFTER_…,
-              HOOKLINE_METRICS_PORT, HOOKLINE_LOG_LEVEL, HOOKLINE_READY_FILE
+    Settings: DATABASE_URL, KAFKA_…, HOOKLINE_MASTER_KEYS or …_FILE, HOOKLINE_WORKER_SLOT, HOOKLINE_SMTP_URL,
+              HOOKLINE_LOG_RETENTION_DAYS, HOOKLINE_DISABLE_AFTER_…, HOOKLINE_METRICS_PORT, HOOKLINE_LOG_LEVEL,
+              HOOKLINE_READY_FILE
     Example:
-      DATABASE_URL=postgresql://hookline@db/hookline KAFKA_BOOTSTRAP_SERVERS=kafka:9092 hookline projector
+      HOOKLINE_MASTER_KEYS_FILE=master-keys DATABASE_URL=postgresql://hookline@db/hookline hookline projector
     """
     _log_as_process()
     from compose.running import run_projector
