@@ -48,6 +48,7 @@ for name, group in {
     app.add_typer(group, name=name)
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+DEMO_FOLDER = Path(".hookline/demo")
 
 
 @dataclass(slots=True)
@@ -62,6 +63,9 @@ def main() -> None:
     session = Session()
     try:
         code = typer.main.get_command(app).main(prog_name="hookline", standalone_mode=False, obj=session)
+        _flush_stdout()  # here, where it can still be told that nobody takes it
+    except BrokenPipeError:  # `… | head`: who reads has enough; as typer ends what it prints itself
+        code = ExitCode.FAILED
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the user sees it, and with --debug all of it
         code, complaint = complaint_of(error)
         if session.debug:
@@ -69,6 +73,8 @@ def main() -> None:
 
             traceback.print_exception(error)
         print(f"hookline: {complaint}", file=sys.stderr)
+    finally:
+        _let_go_of_stdout()
     sys.exit(code or ExitCode.OK)
 
 
@@ -134,7 +140,7 @@ def up(
 @app.command()
 def demo(
     json: Json = False,
-    folder: Annotated[Path, typer.Option(help="Where it works; emptied first.")] = Path(".hookline/demo"),
+    folder: Annotated[Path, typer.Option(help="Where it works; emptied first.")] = DEMO_FOLDER,
 ) -> None:
     """Show the main job: events become signed webhooks, one endpoint recovers, one is given up, mended and replayed.
 
@@ -215,10 +221,11 @@ def projector() -> None:
     Each projector that runs at one time has its own HOOKLINE_WORKER_SLOT, kept over restarts.
 
     \b
-    Settings: DATABASE_URL, KAFKA_…, HOOKLINE_WORKER_SLOT, HOOKLINE_LOG_RETENTION_DAYS, HOOKLINE_DISABLE_AFTER_…,
-              HOOKLINE_METRICS_PORT, HOOKLINE_LOG_LEVEL, HOOKLINE_READY_FILE
+    Settings: DATABASE_URL, KAFKA_…, HOOKLINE_MASTER_KEYS or …_FILE, HOOKLINE_WORKER_SLOT, HOOKLINE_SMTP_URL,
+              HOOKLINE_LOG_RETENTION_DAYS, HOOKLINE_DISABLE_AFTER_…, HOOKLINE_METRICS_PORT, HOOKLINE_LOG_LEVEL,
+              HOOKLINE_READY_FILE
     Example:
-      DATABASE_URL=postgresql://hookline@db/hookline KAFKA_BOOTSTRAP_SERVERS=kafka:9092 hookline projector
+      HOOKLINE_MASTER_KEYS_FILE=master-keys DATABASE_URL=postgresql://hookline@db/hookline hookline projector
     """
     _log_as_process()
     from compose.running import run_projector
@@ -511,6 +518,19 @@ def db_current(json: Json = False) -> None:
     print_revisions(revisions_of(database_url_of_command()), as_json=json)
 
 
+def _let_go_of_stdout() -> None:
+    """Throw away what cannot be written: Python would try again at its end, complain, and exit with 120."""
+    try:
+        _flush_stdout()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _flush_stdout() -> None:
+    if sys.stdout is not None:  # as it is when the shell closed it
+        sys.stdout.flush()
+
+
 def _log_as_process() -> None:
     """Logs are what a process has to say: to stdout, from `info` on."""
     from compose.logs import configure_logs
@@ -528,8 +548,12 @@ def _log_as_command() -> None:
 
 
 def _refuse_to_empty(folder: Path) -> None:
-    """The demo empties its folder first: never one that holds something else."""
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / "lock").exists():
+    """The demo empties its folder first: never one that holds something else, such as what `hookline up` keeps."""
+    from compose.stack import DISPOSABLE
+
+    # Demos of earlier releases left no other mark than a lock, as `hookline up` does.
+    mark = "lock" if folder == DEMO_FOLDER else DISPOSABLE
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / mark).exists():
         raise typer.BadParameter(f"{folder} is not empty, and not of an earlier demo", param_hint="--folder")
 
 

@@ -37,9 +37,13 @@ def _judged(error: BaseException) -> tuple[ExitCode, str]:
         return ExitCode.INTERRUPTED, str(error)
     if isinstance(error, HooklineError):
         return (ExitCode.USAGE if _is_about_what_was_given(error) else ExitCode.FAILED), str(error)
-    return _of_pydantic(error) or (
-        ExitCode.FAILED,
-        f"unexpected {type(error).__name__}: {error} (`hookline --debug …` shows where)",
+    return (
+        _of_pydantic(error)
+        or _of_kafka(error)
+        or (
+            ExitCode.FAILED,
+            f"unexpected {type(error).__name__}: {error} (`hookline --debug …` shows where)",
+        )
     )
 
 
@@ -62,6 +66,23 @@ def _of_pydantic(error: BaseException) -> tuple[ExitCode, str] | None:
     if isinstance(error, ValidationError):
         return ExitCode.USAGE, explained(error)
     return (ExitCode.USAGE, str(error)) if isinstance(error, UnreadableSetting) else None
+
+
+def _of_kafka(error: BaseException) -> tuple[ExitCode, str] | None:
+    said = unfit_for_kafka(error)
+    return None if said is None else (ExitCode.USAGE, said)
+
+
+def unfit_for_kafka(error: BaseException) -> str | None:
+    """Return what is wrong with the KAFKA_… settings, None when `error` is about something else.
+
+    Some of it only librdkafka finds, when a client is made: a user without a password, a file without a certificate.
+    """
+    from confluent_kafka import KafkaError, KafkaException
+
+    if not isinstance(error, KafkaException) or error.args[0].code() != KafkaError._INVALID_ARG:  # noqa: SLF001 - public
+        return None
+    return f"the KAFKA_… settings do not hold: {error.args[0].str()}"
 
 
 def _help_of(error: BaseException) -> str:

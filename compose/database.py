@@ -16,6 +16,7 @@ from producers.postgres import AWAY
 from schemas.errors import HooklineError
 
 CONNECT_WITHIN_S = 5.0
+_PLAIN = (asyncpg.PostgresError, asyncpg.ClientConfigurationError)  # whose words may be shown
 Answer = TypeVar("Answer")
 
 
@@ -41,7 +42,7 @@ def upgrade_database(database_url: str) -> Revisions:
 
     async def upgrading() -> Revisions:
         before = await asked(database_url, _revisions)
-        return Revisions(before.current, await _translated(database_url, lambda: upgrade(database_url)))
+        return Revisions(before.current, await translated(database_url, lambda: upgrade(database_url)))
 
     return asyncio.run(upgrading())
 
@@ -61,7 +62,7 @@ def downgrade_database(database_url: str, revision: str) -> Revisions:
             )
         if order.index(before) < order.index(revision):
             raise DatabaseError(f"the database is at {before}, earlier than {revision}: run `hookline db upgrade`")
-        await _translated(database_url, lambda: downgrade(database_url, revision))
+        await translated(database_url, lambda: downgrade(database_url, revision))
         return Revisions(before, revision)
 
     return asyncio.run(downgrading())
@@ -81,21 +82,32 @@ async def asked(database_url: str, ask: Callable[[AsyncConnection], Awaitable[An
         finally:
             await engine.dispose()
 
-    return await _translated(database_url, answer)
+    return await translated(database_url, answer)
 
 
 async def _revisions(connection: AsyncConnection) -> Revisions:
     return Revisions(await current_revision(connection), head_revision())
 
 
-async def _translated(database_url: str, call: Callable[[], Awaitable[Answer]]) -> Answer:
+async def translated(database_url: str, call: Callable[[], Awaitable[Answer]]) -> Answer:
+    """Return what `call` does; raises DatabaseError for what PostgreSQL, asyncpg or SQLAlchemy raise."""
     try:
         return await call()
     except (*AWAY, SQLAlchemyError, ValueError) as error:
-        # What libraries say may repeat the URL, password included: only the first line, and only of the server's own.
-        cause = getattr(getattr(error, "orig", None), "__cause__", None) or error  # SQLAlchemy wraps the server's own
-        said = str(cause).splitlines()[0] if isinstance(cause, asyncpg.PostgresError) else type(error).__name__
+        # What libraries say may repeat the URL, password included: only the first line, and only of the server's own
+        # and of what asyncpg says of a parameter (`sslmode`, a certificate's file).
+        said = _said(error)
         raise DatabaseError(f"PostgreSQL at {place_of(database_url)} does not answer as it should: {said}") from error
+
+
+def _said(error: Exception) -> str:
+    wrapped = getattr(error, "orig", None)  # SQLAlchemy's errors wrap asyncpg's, some of them twice
+    for cause in (getattr(wrapped, "__cause__", None), wrapped, error):
+        if isinstance(cause, asyncpg.UndefinedTableError):
+            return f"{str(cause).splitlines()[0]}: run `hookline db upgrade`"
+        if isinstance(cause, _PLAIN):
+            return str(cause).splitlines()[0]
+    return type(error).__name__
 
 
 def place_of(database_url: str) -> str:

@@ -18,6 +18,7 @@ from api.migrations import current_revision, head_revision
 from api.projection.projector import GROUP
 from api.projection.reading import Topics
 from api.subscriptions.tables import SubscriptionRow
+from compose.complaints import unfit_for_kafka
 from compose.database import DatabaseError, asked, place_of
 from compose.diagnosis import (
     Finding,
@@ -83,8 +84,9 @@ def _in_background(findings: Iterator[Finding]) -> tuple[threading.Thread, list[
 
 
 def _about_kafka(settings: WorkerSettings, kafka: KafkaSettings, projector_group: str) -> Iterator[Finding]:
-    admin, declared = Brokers(kafka), topics_of(settings)
+    declared = topics_of(settings)
     try:
+        admin = Brokers(kafka)
         brokers = len(admin.list_topics(timeout=ASK_TIMEOUT_S).brokers)
         yield Finding("kafka", Verdict.OK, f"{brokers} broker(s) at {kafka.bootstrap_servers}")
         existing = existing_topics(admin, timeout_s=ASK_TIMEOUT_S)
@@ -104,6 +106,11 @@ def _about_kafka(settings: WorkerSettings, kafka: KafkaSettings, projector_group
         projected = {name: partitions[name] for name in Topics().names if name in partitions}
         yield from _about_projector(kafka, admin, projector_group, projected)
     except (KafkaException, TopicsError) as error:
+        if (unfit := unfit_for_kafka(error)) is not None:
+            yield Finding(
+                "kafka", Verdict.FAIL, unfit, "set KAFKA_SASL_… and KAFKA_SSL_CA_LOCATION as the brokers want"
+            )
+            return
         said = f"{error.args[0].name()}: {error.args[0].str()}" if isinstance(error, KafkaException) else str(error)
         detail = f"{kafka.bootstrap_servers} does not answer ({said}); what depends on it was not checked"
         yield Finding("kafka", Verdict.FAIL, detail, "start Kafka, or set KAFKA_BOOTSTRAP_SERVERS")

@@ -17,6 +17,7 @@ from api.database import engine_of, transaction_of
 from api.resealing.batches import NOWHERE, Batch, Place, reseal_answers, reseal_signing_keys, reseal_subscriptions
 from api.resealing.counting import Sealed, key_ids_in_record, left_to_reseal, sealed_by
 from api.settings import ApiSettings
+from compose.database import translated
 from producers.settings import KafkaSettings
 from schemas.errors import HooklineError
 from schemas.sealing import Sealer
@@ -85,12 +86,16 @@ class MasterKeys:
     """What the master keys of a command are used for. Settings are the API's and Kafka's."""
 
     def __init__(self, database_url: str, kafka: KafkaSettings, sealer: Sealer) -> None:
+        self._database_url = database_url
         self._settings = ApiSettings().model_copy(update={"database_url": database_url, "database_connections": 2})
         self._kafka = kafka
         self.sealer = sealer
 
     def uses(self) -> list[KeyUse]:
-        """Return each key that is here or needed; raises KeysError or DatabaseAway when one side cannot be asked."""
+        """Return each key that is here or needed.
+
+        Raises KeysError, DatabaseError or DatabaseAway when one side cannot be asked.
+        """
 
         async def sealed() -> Sealed:
             engine = engine_of(self._settings)
@@ -100,15 +105,15 @@ class MasterKeys:
             finally:
                 await engine.dispose()
 
-        return _uses(self.sealer, asyncio.run(sealed()), sealed_on_topic(self._kafka))
+        return _uses(self.sealer, asyncio.run(translated(self._database_url, sealed)), sealed_on_topic(self._kafka))
 
     def reseal(self, *, rows_per_s: float, tell: Callable[[Resealed], None]) -> Resealed:
         """Seal every value with the current key, at most so many rows a second; `tell` hears of each batch.
 
         What another run did, or this one before it was killed, is not done again. What other processes seal with an
-        older key meanwhile is found in a next pass.
+        older key meanwhile is found in a next pass. Raises DatabaseError and DatabaseAway.
         """
-        return asyncio.run(self._reseal(rows_per_s, tell))
+        return asyncio.run(translated(self._database_url, lambda: self._reseal(rows_per_s, tell)))
 
     def uses_when_settled(self) -> list[KeyUse]:
         """Return the same as `uses` once the relay has sent what waits in the outbox, or after half a minute."""

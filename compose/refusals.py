@@ -8,6 +8,7 @@ from schemas.errors import HooklineError
 
 _ABOUT_WHAT_WAS_GIVEN: Final = {400, 401, 413, 415, 422}
 _CONFLICT: Final = 409
+_PASSING: Final = {429, 502, 503, 504}  # of the API while its database is away, and of the proxy before it
 _DOCUMENTS: Final = ("schema", "example")  # options that take JSON: a pointer into it is told beside the option
 # Options have the names of REST, in the singular where they may be repeated; these are the others.
 _OPTIONS: Final = {
@@ -43,6 +44,11 @@ class Refused(HooklineError):
     def is_about_what_was_given(self) -> bool:
         """Whether the command line or a setting does not hold, and another try would say the same."""
         return self.status in _ABOUT_WHAT_WAS_GIVEN
+
+    @property
+    def may_pass(self) -> bool:
+        """Whether who looks again and again has only to look once more."""
+        return self.status in _PASSING
 
 
 def refusal_of(status: int, document: object, *, url: str) -> Refused:

@@ -7,6 +7,7 @@ runs, started again when they end. All data is in one folder. `up` is `hookline 
 import fcntl
 import os
 import secrets
+import shutil
 import signal
 import sys
 import threading
@@ -32,6 +33,7 @@ Say = Callable[[str], None]
 
 API_PORT: Final = 8000
 KAFKA_PORT: Final = 9092
+DISPOSABLE: Final = "disposable"  # the file by which a folder says that it may be emptied
 _READY_WITHIN_S: Final = 60.0
 _LOOK_EVERY_S: Final = 0.1
 _SHORTEST_BACKOFF_S: Final = 0.2
@@ -56,6 +58,7 @@ class _Process:
     arguments: tuple[str, ...]
     env: dict[str, str]
     ready: Path
+    log: Path
     child: Child | None = None
     started_at: float = 0.0
     backoff_s: float = _SHORTEST_BACKOFF_S
@@ -77,18 +80,21 @@ class Stack:
         env: Mapping[str, str] | None = None,
         commands: Mapping[str, Sequence[str | Path]] | None = None,
         kafka: KafkaCluster | None = None,
+        disposable: bool = False,
         say: Say = lambda _: None,
     ) -> None:
         """Prepare; nothing is started or written. Ports of 0 are picked. `env` adds settings for every process.
 
         `commands` starts some processes, by name, with a command line of the caller's: another release than this one,
         in a test of a deployment. `kafka` is several brokers in place of one, started and stopped with the rest.
+        `disposable` empties the folder first, once it is this stack's alone, and says in it that the next may too.
         """
         self.folder = folder.absolute()
         self._api_port = api_port
         self._workers = workers
         self._extra = dict(env or {})
         self.commands = dict(commands or {})
+        self._disposable = disposable
         self._say = say
         self.postgres = EmbeddedPostgres(self.folder / "postgres")
         self.kafka = kafka or EmbeddedKafka(self.folder / "kafka", port=kafka_port)
@@ -183,12 +189,11 @@ class Stack:
         process = self._processes[name]
         deadline, starts = time.monotonic() + within_s, process.starts
         while not process.ready.exists():
-            if time.monotonic() > deadline:
+            late, often = time.monotonic() > deadline, process.starts > starts + _MOST_STARTS
+            if late or often:
+                what = f"was not ready within {within_s:.0f} s" if late else "ends again and again"
                 tail = "" if process.child is None else process.child.log_tail()
-                raise EmbeddedServerError(f"{name} was not ready within {within_s:.0f} s", log=tail)
-            if process.starts > starts + _MOST_STARTS:
-                tail = "" if process.child is None else process.child.log_tail()
-                raise EmbeddedServerError(f"{name} ends again and again", log=tail)
+                raise EmbeddedServerError(f"{name} {what}: {_last_words(process.log)}", log=tail)
             time.sleep(_LOOK_EVERY_S)
 
     def _take_folder(self) -> None:
@@ -208,6 +213,18 @@ class Stack:
         self._lock.write(str(os.getpid()))
         self._lock.flush()
         (self.folder / "stack.json").unlink(missing_ok=True)  # of a stack that was killed: it says where nobody is
+        if self._disposable:
+            self._empty_folder()
+
+    def _empty_folder(self) -> None:
+        (self.folder / DISPOSABLE).touch()  # first: whoever comes after a kill may go on
+        for path in self.folder.iterdir():
+            if path.name in {"lock", DISPOSABLE}:
+                continue
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
 
     def _release_folder(self, lock: IO[str]) -> None:
         lock.close()
@@ -234,7 +251,9 @@ class Stack:
         log = self.folder / "logs" / f"{name}.log"
         child = start_child(name, [*_HOOKLINE, *arguments], log=log, env=self.environment)
         if child.process.wait(_READY_WITHIN_S) != 0:
-            raise EmbeddedServerError(f"hookline {' '.join(arguments)} failed", log=child.log_tail())
+            raise EmbeddedServerError(
+                f"hookline {' '.join(arguments)} failed: {_last_words(log)}", log=child.log_tail()
+            )
 
     def _start_processes(self) -> None:
         port = self._api_port or free_port()
@@ -257,7 +276,11 @@ class Stack:
         ready.parent.mkdir(exist_ok=True)
         ready.unlink(missing_ok=True)  # of a stack that was killed
         self._processes[name] = _Process(
-            name, arguments, {**self.environment, **env, "HOOKLINE_READY_FILE": str(ready)}, ready
+            name,
+            arguments,
+            {**self.environment, **env, "HOOKLINE_READY_FILE": str(ready)},
+            ready,
+            self.folder / "logs" / f"{name}.log",
         )
 
     def _watch(self) -> None:
@@ -287,7 +310,7 @@ class Stack:
         process.child = start_child(
             process.name,
             self.commands.get(process.name, (*_HOOKLINE, *process.arguments)),
-            log=self.folder / "logs" / f"{process.name}.log",
+            log=process.log,
             env=process.env,
         )
         process.started_at = time.monotonic()
@@ -335,6 +358,13 @@ def _interrupt_once(_: int, __: FrameType | None) -> None:
     for number in _STOP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt
+
+
+def _last_words(log: Path) -> str:
+    """Return a log's last line, which says why a command of ours ended, and where the rest is; all on one line."""
+    lines = log.read_text(errors="replace").split("\n") if log.exists() else []
+    said = next((line for line in reversed(lines) if line.strip()), "it said nothing")
+    return f"{said.removeprefix('hookline: ')[:500]} ({log})"
 
 
 def _stop_child(process: _Process) -> None:

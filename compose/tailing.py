@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from compose.asking import Api, Body
-from compose.refusals import ApiAway
+from compose.refusals import ApiAway, Refused
 from schemas.ids import is_time_ordered, made_at
 
 NEAR: Final = timedelta(seconds=2)
@@ -68,7 +68,8 @@ def tail(
 ) -> Iterator[Body]:
     """Yield events as they come, from `since` on or from now; goes on for ever.
 
-    An API that goes away is waited for, which `say` hears once; raises ApiAway when it is away at first.
+    An API that goes away, or whose database does, is waited for, which `say` hears once; raises ApiAway or Refused when
+    it is away at first.
     """
     api.get("/events", limit=1)  # its clock counts, not ours
     window = Window(api.now() - FAR if since is None else datetime.fromisoformat(since))
@@ -82,7 +83,9 @@ def tail(
             if is_away:
                 say("the API is back")
             is_away = False
-        except ApiAway as error:
+        except (ApiAway, Refused) as error:
+            if isinstance(error, Refused) and not error.may_pass:
+                raise
             if not is_away:
                 say(f"{error}; asking again until it is back")
             is_away = True

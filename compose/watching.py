@@ -20,12 +20,12 @@ from rich.text import Text
 
 from compose.asking import Api, Body
 from compose.complaints import Interrupted
-from compose.refusals import ApiAway
+from compose.refusals import ApiAway, Refused
 from schemas.errors import HooklineError
 
 _LOOK_EVERY_S: Final = 0.5
 _TELL_EVERY_S: Final = 5.0
-_PATIENCE_S: Final = 30.0  # with an API that is started again meanwhile
+_PATIENCE_S: Final = 30.0  # with an API, or its database, that is started again meanwhile
 _ENDED: Final = {"completed", "cancelled"}
 _SENT_ALL: Final = "finishing"
 _OUTCOMES: Final = ("succeeded", "failed", "held", "skipped", "cancelled")
@@ -99,7 +99,9 @@ def _seen(api: Api, identifier: str) -> Body:
     while True:
         try:
             return api.get(f"/replays/{identifier}")
-        except ApiAway as error:
+        except (ApiAway, Refused) as error:
+            if isinstance(error, Refused) and not error.may_pass:
+                raise
             if time.monotonic() > deadline:
                 raise LostSight(f"{error}; the replay goes on: hookline replays show {identifier}") from error
             time.sleep(_LOOK_EVERY_S)

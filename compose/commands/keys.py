@@ -50,8 +50,8 @@ def rotate(
     \b
     The whole way from key k1 to k2, nothing stopped:
       1. hookline new-master-key                 prints k2; keep it where k1 is kept
-      2. HOOKLINE_MASTER_KEYS=k1:…,k2:…          API and workers: all can open k2 before anything is sealed with it
-      3. HOOKLINE_MASTER_KEYS=k2:…,k1:…          API and workers: from here on k2 seals
+      2. HOOKLINE_MASTER_KEYS=k1:…,k2:…          API, projector, workers: all can open k2 before it seals anything
+      3. HOOKLINE_MASTER_KEYS=k2:…,k1:…          API, projector, workers: from here on k2 seals
       4. hookline keys rotate                    with the settings of step 3
       5. HOOKLINE_MASTER_KEYS=k2:…               once `hookline keys status` says that k1 may be dropped
     Backups from before step 4 still need k1.

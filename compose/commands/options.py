@@ -44,12 +44,14 @@ def asked_api(organization: str | None) -> "Api":
     from compose.asking import Api
     from compose.settings import api_of_command
 
+    if organization is not None and not (organization.isascii() and organization.isprintable()):  # it is a header
+        raise typer.BadParameter("an organization's id is ASCII, such as org_default", param_hint="--organization")
     return Api(api_of_command(), organization=organization)
 
 
 def path_of(*parts: str) -> str:
     """Return the path of a route below /api/v1; what a user wrote stays one segment of it."""
-    return "/" + "/".join(quote(part, safe="") for part in parts)
+    return "/" + "/".join(quote(part, safe="") if part.strip(".") else part.replace(".", "%2E") for part in parts)
 
 
 def say(text: str) -> None:

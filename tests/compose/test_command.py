@@ -1,8 +1,12 @@
 """The command line: help that teaches, one line of error, exit codes."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from resource import RUSAGE_CHILDREN, getrusage
+from typing import BinaryIO
 
 import pytest
 from typer.testing import CliRunner
@@ -10,8 +14,21 @@ from typer.testing import CliRunner
 from compose.command import app
 from compose.complaints import ExitCode, complaint_of
 from schemas.sealing import sealer_of
-from tests.compose.shell import MASTER_KEY_BYTES, NO_DATABASE, NOWHERE, Ran, hookline, hookline_here, started
+from tests.compose.shell import (
+    MASTER_KEY_BYTES,
+    MASTER_KEYS,
+    NO_DATABASE,
+    NOWHERE,
+    Ran,
+    environment,
+    hookline,
+    hookline_here,
+    started,
+)
+from tests.compose.standin import listed, standing_in
 
+NO_CA = {"KAFKA_SECURITY_PROTOCOL": "SSL", "KAFKA_SSL_CA_LOCATION": "/no/such/file"}
+TOLD_API = {"HOOKLINE_API_URL": "http://127.0.0.1:1", "HOOKLINE_ADMIN_TOKEN": "an-administrators-token"}
 COMMANDS = [
     ("up",), ("demo",), ("api",), ("worker",), ("mover",), ("projector",), ("relay",), ("publish",), ("event-types",),
     ("new-master-key",), ("doctor",), ("topics", "apply"), ("topics", "list"), ("db", "upgrade"), ("db", "current"),
@@ -81,6 +98,12 @@ def test_prints_its_version() -> None:
         (("db", "downgrade", "0001"), {}, 2, "without a terminal to ask on, say --yes"),
         (("db", "downgrade", "head~1", "--yes"), {}, 2, "'head~1' is none of base, 0001, 0002"),
         (("db", "current"), {}, 1, "PostgreSQL at 127.0.0.1:1/hookline does not answer"),
+        (("db", "current"), {"DATABASE_URL": f"{NO_DATABASE}?sslmode=on"}, 1, "`sslmode` parameter must be one of"),
+        (("topics", "list"), {"KAFKA_SECURITY_PROTOCOL": "SASL_SSL"}, 2, "the KAFKA_… settings do not hold: Failed"),
+        (("publish", "user.created", "--data", "{}"), {**NO_CA}, 2, "the KAFKA_… settings do not hold: Failed"),
+        (("worker",), {**NO_CA, "HOOKLINE_MASTER_KEYS": MASTER_KEYS}, 2, "the KAFKA_… settings do not hold: Failed"),
+        (("tokens", "list", "--organization", "öffentlich"), TOLD_API, 2, "--organization: an organization's id is"),
+        (("tokens", "list", "--organization", "org_1\n"), TOLD_API, 2, "--organization: an organization's id is"),
         (("keys", "status"), {}, 2, "set HOOKLINE_MASTER_KEYS, or HOOKLINE_MASTER_KEYS_FILE"),
         (("keys", "rotate"), {"HOOKLINE_MASTER_KEYS": f"k1:{MASTER_KEY_BYTES}"}, 1, "the database does not answer"),
         (("outbox", "relay"), {"DATABASE_URL": "mysql://me:hidden@db/x"}, 2, "DATABASE_URL: must begin with"),
@@ -144,6 +167,35 @@ def test_says_nothing_when_its_reader_has_enough() -> None:
         assert process.stderr.read() == b""
 
 
+def test_a_short_answer_that_nobody_reads_ends_as_a_long_one() -> None:
+    """What fits a buffer is written when the process ends: Python itself would complain then, and exit with 120."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    with standing_in() as api, os.fdopen(writing, "wb") as nobody:
+        api.answers = {"GET /subscriptions": listed({"id": "sub_1"})}
+        assert _answered_to(nobody, "subscriptions", "list", "--json", **api.env) == (ExitCode.FAILED, "")
+
+
+def test_a_full_disk_is_one_line_and_exit_code_1() -> None:
+    with Path("/dev/full").open("wb") as full:
+        code, complaint = _answered_to(full, "outbox", "ddl")
+    assert code == ExitCode.FAILED
+    assert ["No space left" in line for line in complaint.splitlines()] == [True]
+
+
+def _answered_to(stdout: BinaryIO, *arguments: str, **env: str) -> tuple[int, str]:
+    """Run `hookline …` with a stdout that it buffers, and return its exit code and what is on stderr."""
+    ran = subprocess.run(
+        [sys.executable, "-m", "compose.command", *arguments],
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        env=environment(PYTHONUNBUFFERED="", **env),
+        timeout=180,
+        check=False,
+    )
+    return ran.returncode, ran.stderr.decode()
+
+
 def test_lists_the_event_types_for_people_and_programs() -> None:
     assert "user.created" in hookline_here("event-types").out
     listed = json.loads(hookline_here("event-types", "--json").out)["event_types"]
@@ -163,6 +215,12 @@ def test_a_new_master_key_is_one_that_seals() -> None:
     assert first != second
     sealed = sealer_of(first).seal(b"x", organization="o", row="r", purpose="p")
     assert sealer_of(f"{second},{first}").open(sealed, organization="o", row="r", purpose="p") == b"x"
+
+
+@pytest.mark.parametrize("command", ["status", "rotate"])
+def test_the_keys_of_a_database_without_tables_say_what_to_do(command: str, database_url: str) -> None:
+    ran = hookline_here("keys", command, DATABASE_URL=database_url, HOOKLINE_MASTER_KEYS=MASTER_KEYS)
+    complains(ran, 1, "run `hookline db upgrade`")
 
 
 def test_the_database_is_upgraded_once_and_says_from_where(database_url: str) -> None:

@@ -192,6 +192,14 @@ def test_an_estimate_says_how_much_of_what_and_from_where(standin_api: StandIn) 
         assert says in out
 
 
+@pytest.mark.parametrize("name", [".", ".."])
+def test_dots_are_an_id_and_no_way_to_another_path(name: str, standin_api: StandIn) -> None:
+    standin_api.answers["GET /subscriptions"] = 200, {"data": [], "has_more": False, "next_cursor": None}
+    ran = hookline("subscriptions", "show", name, **standin_api.env)
+    assert (ran.code, ran.complaint) == (1, "hookline: no such route")
+    assert [asked.path for asked in standin_api.asked] == [f"/subscriptions/{name.replace('.', '%2E')}"]
+
+
 def test_a_replay_that_ended_early_did_not_arrive(standin_api: StandIn) -> None:
     ended = bodies.replay(state="completed", total=5, succeeded=5, error="the subscription was deleted")
     standin_api.answers[f"GET /replays/{REPLAY_ID}"] = 200, ended
@@ -280,6 +288,17 @@ def test_watching_a_replay_ends_with_it_and_says_whether_all_arrived(
     assert ran.code == code
     assert json.loads(ran.out) == done
     assert f"completed  10 of 10  {10 - failed} succeeded" in ran.err
+
+
+@pytest.mark.parametrize("status", [429, 502, 503])
+def test_watching_goes_on_when_the_database_is_back(status: int, standin_api: StandIn) -> None:
+    """PostgreSQL that is started again says nothing about the replay: exit code 1 would."""
+    done = bodies.replay(state="completed", sent=10, succeeded=10, finished_at=bodies.AT)
+    seen = iter([(200, bodies.replay(sent=5)), problem(status, "the database does not answer")])
+    standin_api.answers["POST /replays"] = REPLAYED
+    standin_api.answers[f"GET /replays/{REPLAY_ID}"] = lambda _: next(seen, (200, done))
+    ran = hookline("replay", "--state", "failed", "--watch", "--json", **standin_api.env)
+    assert (ran.code, json.loads(ran.out)) == (0, done)
 
 
 def test_ctrl_c_ends_the_watching_and_not_the_replay(standin_api: StandIn) -> None:

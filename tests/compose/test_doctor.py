@@ -162,6 +162,14 @@ def test_with_everything_away_it_says_so_soon() -> None:
     assert "password-of-the-database" not in ran.out + ran.err
 
 
+def test_settings_that_kafkas_client_refuses_are_no_bug_of_the_doctor() -> None:
+    kafka = KafkaSettings(bootstrap_servers="127.0.0.1:1", security_protocol="SASL_SSL")
+    found = by_check(examine(settings_of(), kafka, NO_DATABASE))
+    assert "doctor" not in found
+    assert "sasl.username and sasl.password must be set" in found["kafka"].detail
+    assert "KAFKA_SASL_" in found["kafka"].do
+
+
 @pytest.mark.slow
 def test_servers_that_take_connections_and_never_answer_do_not_hold_it() -> None:
     with socket.create_server(("127.0.0.1", 0)) as mute:

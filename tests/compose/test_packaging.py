@@ -138,6 +138,11 @@ def _postgres_version() -> str:
     return said.split()[2]
 
 
+def test_hookline_env_may_say_what_is_no_matter_of_the_containers() -> None:
+    """What `environment` says goes before any `env_file`, where docs/production.md has settings of one's own."""
+    assert [name for name, service in ours() if "HOOKLINE_LOG_LEVEL" in service["environment"]] == []
+
+
 def test_every_port_is_the_one_that_is_listened_on() -> None:
     assert kafka_settings()["listeners"].startswith("PLAINTEXT://:9092,")
     assert services()["kafka"]["expose"] == ["9092"]

@@ -10,6 +10,7 @@ import pytest
 
 from api.migrations import upgrade
 from tests.compose.commands import options_of
+from tests.compose.shell import NO_DATABASE, NOWHERE, hookline_here
 
 ROOT = Path(__file__).parents[2]
 DOCUMENT = (ROOT / "docs" / "production.md").read_text()
@@ -27,6 +28,19 @@ def test_every_command_and_option_exists(call: str) -> None:
     command = names[: next((n for n in range(len(names), 0, -1) if _exists(names[:n])), len(names))]
     options = options_of(command)
     assert {word for word in words if word.startswith("--")} <= options
+
+
+@pytest.mark.parametrize("process", ["api", "worker", "projector"])
+def test_who_does_not_start_without_master_keys_is_said_to_need_them(process: str) -> None:
+    """Also to a key's change: a projector that was left out signs with a key that the API no longer has."""
+    row = next(line for line in DOCUMENT.splitlines() if line.startswith(f"| `hookline {process}`"))
+    told = (row.split("|")[2], hookline_here(process, "--help").out)
+    assert ["master keys" in told[0], "HOOKLINE_MASTER_KEYS" in told[1]] == [True, True]
+    ran = hookline_here(process, KAFKA_BOOTSTRAP_SERVERS=NOWHERE, DATABASE_URL=NO_DATABASE)
+    assert (ran.code, "HOOKLINE_MASTER_KEYS" in ran.complaint) == (2, True)
+    assert process in DOCUMENT.partition("2. Put it **behind** the old one")[2].partition("3. ")[0].replace(
+        "API", "api"
+    )
 
 
 def _exists(words: list[str]) -> bool:

@@ -7,8 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from compose.asking import Body
-from compose.tailing import FAR, FAR_EVERY, NEAR, Window
+from compose.asking import Api, Body
+from compose.refusals import Refused
+from compose.settings import ApiAddress
+from compose.tailing import FAR, FAR_EVERY, NEAR, Window, tail
+from tests.compose.standin import TOKEN, StandIn, problem
 
 START = datetime(2026, 11, 21, 15, 0, tzinfo=UTC)
 
@@ -33,6 +36,27 @@ def test_prints_once_what_every_look_returns() -> None:
     assert look(window, log, now_s=1) == [event(1)]
     for second in range(2, 40):
         assert look(window, log, now_s=second) == []
+
+
+def test_a_database_that_is_away_for_a_moment_does_not_end_it(
+    standin_api: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("compose.tailing._LOOK_EVERY_S", 0.0)
+    newest = {**event(1), "type": "user.created"}
+    page = (200, {"data": [newest], "next_cursor": None, "has_more": False})
+    answers = iter([(200, {"data": [], "next_cursor": None, "has_more": False}), problem(503, "the database is away")])
+    standin_api.answers["GET /events"] = lambda _: next(answers, page)
+    said: list[str] = []
+    with Api(ApiAddress(standin_api.url, TOKEN)) as api:
+        tailed = tail(api, type=None, since=START.isoformat(), say=said.append)
+        assert next(tailed) == newest
+    assert ["the database is away" in line for line in said] == [True]
+
+
+def test_a_token_that_is_refused_ends_it(standin_api: StandIn) -> None:
+    standin_api.answers["GET /events"] = problem(401, "the token is not valid")
+    with Api(ApiAddress(standin_api.url, TOKEN)) as api, pytest.raises(Refused):
+        next(tail(api, type=None, since=START.isoformat(), say=print))
 
 
 def test_looks_back_a_little_each_time_and_far_now_and_then() -> None:
