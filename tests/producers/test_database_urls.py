@@ -1,5 +1,6 @@
 """PostgreSQL URLs: what libpq or SQLAlchemy writes is taken, and what is none is refused without its password."""
 
+import asyncpg
 import pytest
 
 from producers.database_urls import libpq_url
@@ -29,3 +30,12 @@ def test_a_password_that_is_not_encoded_is_not_quoted(password: str) -> None:
         libpq_url(f"postgresql://billing:{password}@127.0.0.1:5432/db")
     assert "hush" not in f"{refused.value!r} {refused.value.__cause__!r}"
     assert refused.value.__suppress_context__ or refused.value.__context__ is None
+
+
+@pytest.mark.postgres
+async def test_what_sqlalchemy_hands_to_asyncpg_as_ssl_is_libpqs_sslmode(database_url: str) -> None:
+    url = database_url.replace("postgresql://", "postgresql+asyncpg://", 1)
+    added = f"{url}{'&' if '?' in url else '?'}ssl=prefer&application_name=a%20b"
+    connection = await asyncpg.connect(libpq_url(added))
+    assert await connection.fetchval("SHOW application_name") == "a b"
+    await connection.close()
