@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Final, Self, cast
 
-import orjson
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TimeElapsedColumn
 from rich.text import Text
@@ -23,6 +22,7 @@ from producers.receipts import Receipt
 from schemas.catalogue import BUILT_IN, Catalogue
 from schemas.errors import InvalidInput
 from schemas.ids import EventId
+from schemas.json_reading import parsed
 from schemas.redaction import Json
 
 LONGEST_LINE: Final = 1024 * 1024  # bytes; four times what an event may have, so that its own check can speak
@@ -259,10 +259,7 @@ def numbered(lines: BinaryIO) -> Iterator[tuple[int, bytes | None]]:
 
 def json_of(raw: bytes) -> Json:
     """Return the JSON value in `raw`; raises InvalidInput saying where it is none, without repeating it."""
-    try:
-        return cast(Json, orjson.loads(raw))
-    except orjson.JSONDecodeError as error:
-        raise InvalidInput(f"is not JSON: {error}") from None
+    return parsed(raw)
 
 
 def _print_id(number: int, event_id: EventId) -> None:

@@ -75,6 +75,7 @@ class TopicFollower:
                 **client_config,
                 "group.id": f"hookline-index-{uuid.uuid4().hex}",  # never joined, nothing committed
                 "enable.auto.commit": False,
+                "auto.offset.reset": "earliest",  # the default goes to the end: what the log has before would be missed
                 "enable.partition.eof": False,
                 "fetch.wait.max.ms": 100,
             }

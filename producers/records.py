@@ -4,6 +4,7 @@ confluent-kafka because Faust's own producer is not idempotent and caps a worker
 """
 
 import itertools
+import os
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -83,6 +84,7 @@ class RecordProducer:
         self._unreported: dict[int, _Sent] = {}
         self._broken = threading.Event()
         self._generation = 0
+        self._process = os.getpid()
         self._client: Producer | None = self._new_client()  # None once it is closed
 
     @property
@@ -93,8 +95,14 @@ class RecordProducer:
     def produce(self, record: Outgoing, report: Report, *, wait_s: float = 10.0) -> None:
         """Queue a record; `report` hears what became of it.
 
-        Blocks up to `wait_s` while the queue is full, then raises QueueFull; raises ProducerClosed after `close`.
+        Blocks up to `wait_s` while the queue is full, then raises QueueFull; raises ProducerClosed after `close`, and
+        in a process that was forked from this producer's.
         """
+        if os.getpid() != self._process:  # before any lock: a thread that is not here may have held it
+            raise ProducerClosed(
+                "this producer was made before the process was forked, and its threads stayed behind: make one in each"
+                " process, after the fork (gunicorn: without --preload, or in post_fork; Celery: worker_process_init)"
+            )
         deadline = time.monotonic() + wait_s
         while not self._hand_over(record, report):
             if self._broken.is_set():
@@ -116,6 +124,8 @@ class RecordProducer:
 
     def flush(self, timeout_s: float) -> int:
         """Wait until every record is reported, `timeout_s` at most; return how many are not."""
+        if os.getpid() != self._process:
+            return 0  # what is on its way is the other process's, and nobody would report it here
         deadline = time.monotonic() + timeout_s
         while self._unreported and (remaining := deadline - time.monotonic()) > 0:
             self.serve(min(remaining, _POLL_S))
@@ -123,6 +133,8 @@ class RecordProducer:
 
     def close(self, timeout_s: float = 10.0) -> int:
         """Flush, stop and return how many records were given up; their reports say ProducerClosed."""
+        if os.getpid() != self._process:
+            return 0
         self.flush(timeout_s)
         with self._lock:
             client, self._client = self._client, None

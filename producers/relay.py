@@ -47,7 +47,9 @@ _STAND_BY_S: Final = 0.5  # between two tries to take the lock
 _QUERY_TIMEOUT_S: Final = 3.0
 _SHORTEST_BACKOFF_S: Final = 0.1
 _LONGEST_BACKOFF_S: Final = 1.0
+_SAY_OTHER_AFTER_S: Final = 30.0  # a server that restarts refuses in several ways one after another
 _SWEEP_EVERY_S: Final = 60.0
+_FAILED_AGAIN_S: Final = 5.0  # after what is no matter of waiting, such as a certificate that is not there
 # PostgreSQL drops a relay whose machine is gone after 5 + 3 × 2 s, and with it the lock; longer than a heartbeat takes
 # to fail, so that the old relay has noticed before the next one may begin.
 _KEEPALIVE: Final = {"tcp_keepalives_idle": "5", "tcp_keepalives_interval": "2", "tcp_keepalives_count": "3"}
@@ -125,6 +127,8 @@ class Relay:
         self._wake = asyncio.Event()
         self._active = asyncio.Event()
         self._waits_for: str | None = None
+        self._said: type[Exception] | None = None
+        self._said_at = -math.inf
         self._backoff_s = _SHORTEST_BACKOFF_S
 
     async def run(self) -> None:
@@ -137,8 +141,11 @@ class Relay:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Self]:
-        """Relay beside the block, in the same loop; the batch at hand is finished when the block ends."""
-        task = asyncio.create_task(self.run(), name="relay")
+        """Relay beside the block, in the same loop; the batch at hand is finished when the block ends.
+
+        What nobody foresaw, and what no waiting mends, is logged (`relay.failed`) and tried again as well.
+        """
+        task = asyncio.create_task(self._run_beside(), name="relay")
         try:
             yield self
         finally:
@@ -153,6 +160,15 @@ class Relay:
     async def wait_active(self) -> None:
         """Return once this relay is the one that sends."""
         await self._active.wait()
+
+    async def _run_beside(self) -> None:
+        """A process that ends is noticed and started again; nobody looks at a task before the block's end."""
+        while not self._stopped.is_set():
+            try:
+                await self.run()
+            except Exception as error:  # noqa: BLE001 - no traceback: some show the variables, and with them the URL
+                log.error("relay.failed", error=f"{type(error).__name__}: {error}")
+                await self._sleep(_FAILED_AGAIN_S)
 
     async def _serve(self) -> None:
         connection = await asyncpg.connect(
@@ -241,8 +257,10 @@ class Relay:
             self._wake.clear()
 
     async def _back_off(self, waits_for: str, error: Exception) -> None:
-        if waits_for != self._waits_for:
+        is_other = type(error) is not self._said and time.monotonic() - self._said_at >= _SAY_OTHER_AFTER_S
+        if waits_for != self._waits_for or is_other:
             log.warning("relay.waiting", waits_for=waits_for, error=f"{type(error).__name__}: {error}")
+            self._said, self._said_at = type(error), time.monotonic()
         self._waits_for = waits_for
         await self._sleep(self._backoff_s)
         self._backoff_s = min(self._backoff_s * 2, _LONGEST_BACKOFF_S)

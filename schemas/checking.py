@@ -54,7 +54,7 @@ class Checker:
         check_json(data, pointer=pointer)
         kept = without_sensitive(data)
         self._walk(kept, pointer)
-        return orjson.dumps(kept if self._masked is None else self._masked(kept))
+        return _written_plainly(kept if self._masked is None else self._masked(kept))
 
     def previous_json_of(self, previous: Json, *, pointer: str) -> bytes:
         """Return an object of some of the data's fields, as they were, as JSON that may leave; no field is required."""
@@ -89,7 +89,7 @@ def object_json_of(value: Json, *, pointer: str) -> bytes:
     if is_clean(value) and (text := _written(value)) is not None:
         return text
     check_json(value, pointer=pointer)
-    return orjson.dumps(without_sensitive(value))
+    return _written_plainly(without_sensitive(value))
 
 
 def _is_clean_object(value: object) -> bool:
@@ -103,6 +103,11 @@ def _written(value: Json) -> bytes | None:
     except TypeError:  # orjson's own kind of it
         return None
     return None if _NUL in text else text
+
+
+def _written_plainly(value: Json) -> bytes:
+    """Return the JSON of what the plain walk has taken."""
+    return orjson.dumps(value, default=float)  # numpy's float64 is a float, and the only such kind that orjson leaves
 
 
 def _check_record(data: dict[str, Json], schema: Mapping[str, Schema], pointer: str, where: str) -> None:

@@ -125,6 +125,7 @@ def test_ctrl_c_says_how_many_kafka_has(topics: dict[str, str]) -> None:
         (("user.created", "--data", '{"id": "a"}', "--organization", "a b"), "/organization_id: "),
         (("no.such.type", "--data", "{}"), "/type: unknown event type"),
         (("hookline.test", "--data", "{}", "--key", ""), "/key: "),
+        (("hookline.test", "--data", '{"order": 12345678901234567890123}'), "/data/order: is beyond 64 bits"),
     ],
 )
 def test_an_event_that_does_not_hold_is_refused_with_a_pointer(arguments: tuple[str, ...], says: str) -> None:

@@ -292,6 +292,26 @@ async def test_without_kafka_and_without_the_table_it_waits_and_says_so_once(db:
     assert await db.fetchval(f"SELECT count(*) FROM {TABLE} WHERE sent_at IS NULL") == 2
 
 
+@pytest.mark.postgres
+@pytest.mark.kafka
+async def test_a_relay_beside_a_service_says_that_it_failed_and_goes_on(
+    db: Db, database_url: str, bootstrap: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("producers.relay._FAILED_AGAIN_S", 0.05)
+    with made_topic(bootstrap) as topic:
+        await fill(db, topic, keys=1, each=1)
+        relay = outbox.relay_of(
+            database_url, KafkaSettings(security_protocol="SSL", ssl_ca_location="/not/there", bootstrap_servers="x:1")
+        )
+        with structlog.testing.capture_logs() as logs:
+            async with relay.running(), asyncio.timeout(60):
+                while not (failed := [log for log in logs if log["event"] == "relay.failed"]):  # noqa: ASYNC110
+                    await asyncio.sleep(0.02)
+                relay._kafka = KafkaSettings(bootstrap_servers=bootstrap)  # as if the file had come
+                await all_sent(db)
+    assert "ssl.ca.location" in failed[0]["error"]
+
+
 RELAYING = f"""
 import asyncio, sys
 from producers.event_outbox import EventOutbox

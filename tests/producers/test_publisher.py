@@ -1,6 +1,8 @@
 """The publisher that services import, on the real Kafka."""
 
 import asyncio
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -252,6 +254,35 @@ def test_closing_tells_those_who_still_wait() -> None:
     with pytest.raises(ProducerClosed):
         receipt.result(0)
     assert publisher.close() == 0
+
+
+FORKED = """
+import os, sys
+from producers import Publisher
+from producers.errors import ProducerClosed
+
+publisher = Publisher(sys.argv[1], patience_s=600)
+publisher.publish(type="user.created", organization_id="o", data={"id": "of the parent"})
+if os.fork() == 0:
+    try:
+        publisher.publish(type="user.created", organization_id="o", data={"id": "of the child"})
+        said = "taken, and never sent"
+    except ProducerClosed as error:
+        said = str(error)
+    left = publisher.flush(60), publisher.close(60)
+    os.write(1, f"{said} {left}".encode())
+    os._exit(0)
+os.wait()
+os.write(1, f" {publisher.close(0)}".encode())
+"""
+
+
+def test_a_process_that_was_forked_is_told_to_make_a_publisher_of_its_own() -> None:
+    asked = [sys.executable, "-c", FORKED, closed_port()]
+    done = subprocess.run(asked, stdout=subprocess.PIPE, timeout=60, check=True)
+    said = done.stdout.decode()
+    assert "make one in each process, after the fork" in said
+    assert said.endswith(" (0, 0) 1")  # what is on its way is the parent's, who gives it up
 
 
 def test_kafka_is_found_through_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -235,6 +235,15 @@ async def test_without_kafka_rows_stay_and_it_is_said_once(db: Db, database_url:
     assert await db.fetchval("SELECT count(*) FROM outbox") == 1
 
 
+async def test_another_reason_to_wait_for_the_same_is_said_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    relay = Relay("postgresql://", KafkaSettings())
+    monkeypatch.setattr("producers.relay._SAY_OTHER_AFTER_S", 0)
+    with structlog.testing.capture_logs() as logs:
+        for error in [OSError("refused"), OSError("refused"), *[asyncpg.UndefinedTableError("no such table")] * 2]:
+            await relay._back_off("postgresql", error)
+    assert [log["error"] for log in logs] == ["OSError: refused", "UndefinedTableError: no such table"]
+
+
 KILLED_BEFORE_ITS_DELETE = """
 import asyncio, os, signal, sys
 import producers.relay as relay

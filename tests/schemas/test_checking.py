@@ -276,3 +276,14 @@ def test_a_fields_name_is_never_code() -> None:
 @pytest.mark.parametrize(("value", "written"), [({"a": (1, 2)}, b'{"a":[1,2]}'), ({"token": 1}, b"{}"), ({}, b"{}")])
 def test_objects_of_any_shape_are_written_without_what_is_sensitive(value: Any, written: bytes) -> None:
     assert object_json_of(value, pointer="/metadata") == written
+
+
+class Float64(float):
+    """As numpy's: a float to Python, and nothing to orjson."""
+
+
+def test_a_number_of_a_kind_of_its_own_is_written_as_the_float_that_it_is() -> None:
+    schema: Any = {"type": "record", "name": "R", "fields": [{"name": "a", "type": "double"}]}
+    fitting, any_shape = {"a": Float64(1.5)}, {"a": [Float64(1.5)], "token": "x"}
+    assert Checker("thing.done", schema, open_ended=False).json_of(fitting, pointer="/data") == b'{"a":1.5}'
+    assert object_json_of(any_shape, pointer="/metadata") == b'{"a":[1.5]}'
