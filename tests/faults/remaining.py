@@ -44,17 +44,7 @@ def remaining(bootstrap: str, *, workers: str = WORKERS) -> Remaining:
 
     Raises KafkaException when the brokers do not answer for some time.
     """
-    for left in reversed(range(_TRIES)):
-        try:
-            return _remaining(Topics(bootstrap), workers)
-        except KafkaException:
-            if not left:
-                raise
-            time.sleep(2.0)
-    raise AssertionError("unreachable")
-
-
-def _remaining(topics: "Topics", workers: str) -> Remaining:
+    topics = Topics(bootstrap)
     letters = topics.read(DEAD_LETTERS)
     outcomes = topics.read(ATTEMPTS)
     dead = {_owed(decode(DeadLetter, message.value()).delivery) for message in letters}
@@ -132,7 +122,7 @@ def _owed(delivery: Delivery) -> Owed:
 
 
 class Topics:
-    """Reads whole topics, without a group."""
+    """Reads whole topics, without a group. Raises KafkaException when the brokers do not answer for some time."""
 
     def __init__(self, bootstrap: str) -> None:
         self._bootstrap = bootstrap
@@ -174,6 +164,13 @@ class Topics:
         return self._with_consumer("tests-remaining", lambda consumer: _read(consumer, topic, begins))
 
     def _with_consumer(self, group: str, ask: Callable[[Consumer], T]) -> T:
+        for _ in range(_TRIES):
+            with suppress(KafkaException):  # a partition may be without a leader for a moment
+                return self._asked(group, ask)
+            time.sleep(2.0)
+        return self._asked(group, ask)
+
+    def _asked(self, group: str, ask: Callable[[Consumer], T]) -> T:
         consumer = Consumer(
             {
                 "bootstrap.servers": self._bootstrap,

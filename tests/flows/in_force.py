@@ -11,7 +11,7 @@ from typing import Final, TypeAlias
 import asyncpg
 import httpx
 import orjson
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 from prometheus_client.parser import text_string_to_metric_families
 
 from compose.stack import Stack
@@ -28,7 +28,8 @@ async def in_force(stack: Stack, *, within_s: float = 60) -> None:
     """Return when all that the API has answered is on Kafka, and every worker has taken it; M: 0.1 to 0.4 s."""
     async with asyncio.timeout(within_s):
         await _until_relayed(stack.database_url)
-        ends = await asyncio.to_thread(_ends, stack.bootstrap_servers)
+        while not (ends := await asyncio.to_thread(_ends, stack.bootstrap_servers)):  # noqa: ASYNC110 - of Kafka
+            await asyncio.sleep(_LOOK_EVERY_S)
         async with httpx.AsyncClient(trust_env=False) as client:
             for slot in range(stack._workers):
                 while not await _has_followed(client, stack, f"worker-{slot}", ends):  # noqa: ASYNC110 - of another process
@@ -53,12 +54,15 @@ async def _until_relayed(database_url: str) -> None:
         await connection.close()
 
 
-def _ends(bootstrap_servers: str) -> Places:
+def _ends(bootstrap_servers: str) -> Places | None:
+    """Return where the topics end, None while a partition is without a leader, which may be for a moment."""
     consumer = Consumer({"bootstrap.servers": bootstrap_servers, "group.id": "tests"})
     try:
         topics = {name: consumer.list_topics(name, timeout=30).topics[name] for name in (SUBSCRIPTIONS, EVENT_TYPES)}
         places = [(name, each) for name, topic in topics.items() for each in topic.partitions]
         return {each: consumer.get_watermark_offsets(TopicPartition(*each), timeout=30)[1] for each in places}
+    except KafkaException:
+        return None
     finally:
         consumer.close()
 

@@ -284,6 +284,7 @@ class Float64(float):
 
 def test_a_number_of_a_kind_of_its_own_is_written_as_the_float_that_it_is() -> None:
     schema: Any = {"type": "record", "name": "R", "fields": [{"name": "a", "type": "double"}]}
-    fitting, any_shape = {"a": Float64(1.5)}, {"a": [Float64(1.5)], "token": "x"}
+    fitting: Any = {"a": Float64(1.5)}
+    any_shape: Any = {"a": [Float64(1.5)], "token": "x"}
     assert Checker("thing.done", schema, open_ended=False).json_of(fitting, pointer="/data") == b'{"a":1.5}'
     assert object_json_of(any_shape, pointer="/metadata") == b'{"a":[1.5]}'
