@@ -39,6 +39,8 @@ def test_a_process_that_ends_again_and_again_is_told_with_its_reason(folder: Pat
     finally:
         stack._stopping.set()
         stack._watcher.join()
+        if (child := stack._processes["worker-0"].child) is not None:
+            child.stop(within_s=30)
 
     _, line = complaint_of(raised.value)
     assert line.startswith("worker-0 ends again and again: set HOOKLINE_MASTER_KEYS (")
