@@ -14,7 +14,7 @@ from producers.database_urls import libpq_url
         "postgresql://127.0.0.1:5432/db",
         "postgresql://billing@db/billing?search_path=billing",
         "postgresql://billing:p%40ss%2Fw%3A@[::1]:5432/db?sslmode=require&application_name=a%20b",
-        "postgresql://u:p:p@one:5432,two,[::1]:5433/db?target_session_attrs=read-write",
+        "postgresql://u:p:p@one:5432,two,10.0.0.1:5433/db?target_session_attrs=read-write",
     ],
 )
 def test_what_libpq_writes_stays_as_it_is(url: str) -> None:
