@@ -58,7 +58,6 @@ class _Process:
     arguments: tuple[str, ...]
     env: dict[str, str]
     ready: Path
-    log: Path
     child: Child | None = None
     started_at: float = 0.0
     backoff_s: float = _SHORTEST_BACKOFF_S
@@ -193,7 +192,7 @@ class Stack:
             if late or often:
                 what = f"was not ready within {within_s:.0f} s" if late else "ends again and again"
                 tail = "" if process.child is None else process.child.log_tail()
-                raise EmbeddedServerError(f"{name} {what}: {_last_words(process.log)}", log=tail)
+                raise EmbeddedServerError(f"{name} {what}: {_last_words(self._log_of(name))}", log=tail)
             time.sleep(_LOOK_EVERY_S)
 
     def _take_folder(self) -> None:
@@ -248,7 +247,7 @@ class Stack:
     def _run(self, *arguments: str) -> None:
         """Run one of our commands to its end, as an operator would."""
         name = "-".join(arguments)
-        log = self.folder / "logs" / f"{name}.log"
+        log = self._log_of(name)
         child = start_child(name, [*_HOOKLINE, *arguments], log=log, env=self.environment)
         if child.process.wait(_READY_WITHIN_S) != 0:
             raise EmbeddedServerError(
@@ -276,12 +275,11 @@ class Stack:
         ready.parent.mkdir(exist_ok=True)
         ready.unlink(missing_ok=True)  # of a stack that was killed
         self._processes[name] = _Process(
-            name,
-            arguments,
-            {**self.environment, **env, "HOOKLINE_READY_FILE": str(ready)},
-            ready,
-            self.folder / "logs" / f"{name}.log",
+            name, arguments, {**self.environment, **env, "HOOKLINE_READY_FILE": str(ready)}, ready
         )
+
+    def _log_of(self, name: str) -> Path:
+        return self.folder / "logs" / f"{name}.log"
 
     def _watch(self) -> None:
         while not self._stopping.wait(_LOOK_EVERY_S):
@@ -310,7 +308,7 @@ class Stack:
         process.child = start_child(
             process.name,
             self.commands.get(process.name, (*_HOOKLINE, *process.arguments)),
-            log=process.log,
+            log=self._log_of(process.name),
             env=process.env,
         )
         process.started_at = time.monotonic()
