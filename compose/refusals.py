@@ -32,6 +32,8 @@ _OPTIONS: Final = {
 class ApiAway(HooklineError):
     """Nobody answers where the API should be, or not in time."""
 
+    may_pass: Final = True
+
 
 class Refused(HooklineError):
     """The API answered with something else than what was asked for."""

@@ -84,7 +84,7 @@ def tail(
                 say("the API is back")
             is_away = False
         except (ApiAway, Refused) as error:
-            if isinstance(error, Refused) and not error.may_pass:
+            if not error.may_pass:
                 raise
             if not is_away:
                 say(f"{error}; asking again until it is back")

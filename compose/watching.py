@@ -100,7 +100,7 @@ def _seen(api: Api, identifier: str) -> Body:
         try:
             return api.get(f"/replays/{identifier}")
         except (ApiAway, Refused) as error:
-            if isinstance(error, Refused) and not error.may_pass:
+            if not error.may_pass:
                 raise
             if time.monotonic() > deadline:
                 raise LostSight(f"{error}; the replay goes on: hookline replays show {identifier}") from error
