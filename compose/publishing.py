@@ -80,7 +80,7 @@ def json_given(text: str, *, option: str) -> Json:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
         raise InvalidInput(f"{option}: cannot read {text[1:]}: {reason}") from None
     try:
-        return json_of(raw)
+        return parsed(raw)
     except InvalidInput as error:
         raise InvalidInput(f"{option}: {error}") from None
 
@@ -169,12 +169,12 @@ class LinePublisher:
                 queue_line(
                     self._publisher,
                     self._sending.organization_id,
-                    json_of(line),
+                    parsed(line),
                     report,
                     catalogue=self._sending.catalogue,
                 )
             else:
-                _queue(self._publisher, self._sending, json_of(line), on_published=report)
+                _queue(self._publisher, self._sending, parsed(line), on_published=report)
         except InvalidInput as error:
             self.counts.rejected += 1
             self._tell_problem(f"line {number}: {error}")
@@ -255,11 +255,6 @@ def numbered(lines: BinaryIO) -> Iterator[tuple[int, bytes | None]]:
             yield number, None
         elif line.strip():
             yield number, line
-
-
-def json_of(raw: bytes) -> Json:
-    """Return the JSON value in `raw`; raises InvalidInput saying where it is none, without repeating it."""
-    return parsed(raw)
 
 
 def _print_id(number: int, event_id: EventId) -> None:

@@ -13,13 +13,14 @@ import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 from compose.complaints import ExitCode
-from compose.publishing import LONGEST_LINE, Counts, json_given, json_of, numbered
+from compose.publishing import LONGEST_LINE, Counts, json_given, numbered
 from compose.topics import apply_topics
 from processors.settings import WorkerSettings
 from producers.settings import KafkaSettings
 from schemas.codec import decode, encode
 from schemas.errors import InvalidInput
 from schemas.ids import OrganizationId
+from schemas.json_reading import parsed
 from schemas.records import Event
 from schemas.topics import DEFAULT_PARTITIONS, EVENT_TYPES, EVENTS
 from tests.compose.shell import NOWHERE, hookline, hookline_here, started
@@ -156,7 +157,7 @@ def test_a_file_and_an_argument_give_the_same(tmp_path: Path) -> None:
 
 def test_what_is_not_json_is_not_repeated() -> None:
     with pytest.raises(InvalidInput) as raised:
-        json_of(b'{"password": "hunter2')
+        parsed(b'{"password": "hunter2')
     assert "hunter2" not in str(raised.value)
 
 
