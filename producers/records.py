@@ -92,13 +92,18 @@ class RecordProducer:
         """How many records are on their way."""
         return len(self._unreported)
 
+    @property
+    def _is_forked(self) -> bool:
+        """Whether this is a copy, in a process without the threads that serve it."""
+        return os.getpid() != self._process
+
     def produce(self, record: Outgoing, report: Report, *, wait_s: float = 10.0) -> None:
         """Queue a record; `report` hears what became of it.
 
         Blocks up to `wait_s` while the queue is full, then raises QueueFull; raises ProducerClosed after `close`, and
         in a process that was forked from this producer's.
         """
-        if os.getpid() != self._process:  # before any lock: a thread that is not here may have held it
+        if self._is_forked:  # before any lock: a thread that is not here may have held it
             raise ProducerClosed(
                 "this producer was made before the process was forked, and its threads stayed behind: make one in each"
                 " process, after the fork (gunicorn: without --preload, or in post_fork; Celery: worker_process_init)"
@@ -124,7 +129,7 @@ class RecordProducer:
 
     def flush(self, timeout_s: float) -> int:
         """Wait until every record is reported, `timeout_s` at most; return how many are not."""
-        if os.getpid() != self._process:
+        if self._is_forked:
             return 0  # what is on its way is the other process's, and nobody would report it here
         deadline = time.monotonic() + timeout_s
         while self._unreported and (remaining := deadline - time.monotonic()) > 0:
@@ -133,7 +138,7 @@ class RecordProducer:
 
     def close(self, timeout_s: float = 10.0) -> int:
         """Flush, stop and return how many records were given up; their reports say ProducerClosed."""
-        if os.getpid() != self._process:
+        if self._is_forked:
             return 0
         self.flush(timeout_s)
         with self._lock:
